@@ -1,0 +1,172 @@
+import { TextDecoder } from "node:util";
+import middy from "@middy/core";
+import httpRouter from "@middy/http-router";
+import { grantOfToken, looksLikeGrantToken } from "@stint/broker/tokens";
+import { GrantError } from "@stint/core/error";
+import type { Caller } from "@stint/core/principal";
+import type { APIGatewayProxyEventV2 } from "aws-lambda";
+import type * as z from "zod";
+import type { App } from "./app.ts";
+import { asGrantError, problem, type Reply } from "./problem.ts";
+
+/** One request after the edge has dealt with encodings, sizes and header spelling. */
+export interface HttpRequest {
+  readonly path: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string>>;
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The bytes as they arrived: what a signature is over. */
+  readonly body: Uint8Array;
+}
+
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
+  /** With `{name}` for a path parameter. */
+  readonly path: string;
+  readonly maxBytes?: number;
+  readonly endpoint: (request: HttpRequest, app: App) => Promise<Reply>;
+}
+
+export const MAX_BODY = 1_000_000;
+
+type HttpEvent = Pick<APIGatewayProxyEventV2, "rawPath" | "rawQueryString" | "headers"> &
+  Partial<
+    Pick<APIGatewayProxyEventV2, "body" | "isBase64Encoded" | "pathParameters" | "version">
+  > & {
+    readonly requestContext: {
+      readonly requestId: string;
+      readonly http: { readonly method: string; readonly path: string };
+    };
+  };
+
+/** One door over HTTP: routes under middy's router, and the one place where an error becomes an answer. */
+export function http(app: App, routes: readonly Route[]) {
+  const router = httpRouter({
+    routes: routes.map(({ method, path, endpoint, maxBytes = MAX_BODY }) => ({
+      method,
+      path,
+      // The router's type wants a callback handler of Lambda's; it calls it with the event alone.
+      handler: ((event: HttpEvent) => endpoint(requestOf(event, maxBytes), app)) as never,
+    })),
+    notFoundResponse: ({ method, path }: { method: string; path: string }) => {
+      throw new GrantError("route_not_found", `there is no ${method} ${path}`, {
+        hint: "GET /openapi.json lists what there is",
+      });
+    },
+  });
+  // No early time-out: the answer to a caller whose lease is written is worth waiting for.
+  return middy({ timeoutEarlyInMillis: 0 })
+    .use({
+      after: ({ event, response }) => logged(app, event, response),
+      onError: (request) => {
+        const { event, error } = request;
+        const told = asGrantError(error);
+        if (told.code === "internal" || told.code === "unavailable")
+          app.log.error(told.code, {
+            requestId: idOf(event),
+            error: describe(told.cause ?? error),
+          });
+        request.response = problem(told, idOf(event));
+        logged(app, event, request.response, told.code);
+      },
+    })
+    .handler(router);
+}
+
+const idOf = (event: HttpEvent): string => event.requestContext.requestId;
+
+function logged(app: App, event: HttpEvent, response: Reply, code?: string): void {
+  app.log.info("request", {
+    requestId: idOf(event),
+    method: event.requestContext.http.method,
+    path: event.rawPath,
+    status: response.statusCode,
+    ...(code === undefined ? {} : { code }),
+  });
+}
+
+/** Name, message and cause: never the properties, which may hold what was sent. */
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error;
+  const cause = error.cause === undefined ? "" : `; ${describe(error.cause)}`;
+  return `${error.name}: ${error.message}${cause}`;
+}
+
+function requestOf(event: HttpEvent, maxBytes: number): HttpRequest {
+  const body = bytesOf(event, maxBytes);
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(event.headers))
+    if (value !== undefined) headers[name.toLowerCase()] = value;
+  const query: Record<string, string> = {};
+  for (const [name, value] of new URLSearchParams(event.rawQueryString)) {
+    if (Object.hasOwn(query, name))
+      throw new GrantError("invalid_request", `${name} is there more than once`);
+    query[name] = value;
+  }
+  const path: Record<string, string> = {};
+  for (const [name, value] of Object.entries(event.pathParameters ?? {}))
+    if (value !== undefined) path[name] = value;
+  return { headers, query, path, body };
+}
+
+function bytesOf({ body = "", isBase64Encoded }: HttpEvent, maxBytes: number): Uint8Array {
+  // The length before decoding is a bound that costs nothing.
+  const least = isBase64Encoded === true ? (body.length / 4) * 3 - 2 : body.length;
+  const bytes =
+    least > maxBytes ? undefined : Buffer.from(body, isBase64Encoded === true ? "base64" : "utf8");
+  if (bytes === undefined || bytes.length > maxBytes)
+    throw new GrantError("too_large", `the body is larger than ${maxBytes / 1_000_000} MB`);
+  return bytes;
+}
+
+/** The body as JSON of one shape. @throws GrantError invalid_request, naming the field */
+export function bodyOf<T>(request: HttpRequest, schema: z.ZodType<T>): T {
+  return checked(schema, jsonOf(request.body), "the body");
+}
+
+/** @throws GrantError invalid_request */
+export function jsonOf(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    throw new GrantError("invalid_request", "the body is not JSON in UTF-8");
+  }
+}
+
+export function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.slice(0, 3).map((issue) => {
+    const path = issue.path.map(String).join(".");
+    return path === "" ? issue.message : `${path}: ${issue.message}`;
+  });
+  throw new GrantError("invalid_request", `${where} is not valid: ${problems.join("; ")}`);
+}
+
+const BEARER = /^Bearer +([^\s]+)$/i;
+
+/** Who asks. Everything about the caller comes from here and nothing from the body. */
+export async function callerOf(request: HttpRequest, app: App): Promise<Caller> {
+  const { authorization } = request.headers;
+  if (authorization === undefined)
+    throw new GrantError("unauthenticated", "there is no Authorization header", {
+      hint: "send Authorization: Bearer <OIDC token or grant token>",
+    });
+  const token = BEARER.exec(authorization)?.[1];
+  if (token === undefined)
+    throw new GrantError("unauthenticated", "the Authorization header is not Bearer <token>");
+  if (!looksLikeGrantToken(token)) return app.verifier.verify(token);
+  const grantId = grantOfToken(token, await app.deps.keys.current());
+  if (grantId === undefined)
+    throw new GrantError("unauthenticated", "this grant token is not one of ours");
+  return { kind: "holder", grantId };
+}
+
+/** As `callerOf`, for what a grant token does not open. */
+export async function principalOf(request: HttpRequest, app: App) {
+  const caller = await callerOf(request, app);
+  if (caller.kind === "principal") return caller;
+  throw new GrantError("unauthenticated", "a grant token opens its own grant only", {
+    hint: "send the pipeline's or person's own token",
+  });
+}

@@ -1,0 +1,15 @@
+import { endIfDue } from "@stint/broker/ending";
+import { GRANT_ID } from "@stint/core/id";
+import * as z from "zod";
+import type { App } from "./app.ts";
+import { handlerOf } from "./door.ts";
+
+const input = z.strictObject({ grant: z.string().regex(GRANT_ID) });
+
+/** The Scheduler's target. Whether the grant's time has come is read from the table, not from the schedule. */
+export const expire = (app: App) => async (event: unknown) => {
+  const { grant } = input.parse(event);
+  await endIfDue(app.deps, grant, { kind: "schedule", id: grant });
+};
+
+export const handler = handlerOf(expire);

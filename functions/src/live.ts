@@ -1,0 +1,138 @@
+/** The composition root: the only reader of the environment, the only maker of clients. Importing it does nothing. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { Logger } from "@aws-lambda-powertools/logger";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { EventBridgeClient } from "@aws-sdk/client-eventbridge";
+import { IAMClient } from "@aws-sdk/client-iam";
+import { S3Client } from "@aws-sdk/client-s3";
+import { SchedulerClient } from "@aws-sdk/client-scheduler";
+import { SQSClient } from "@aws-sdk/client-sqs";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import { STSClient, type STSClientConfig } from "@aws-sdk/client-sts";
+import { createAuditLog } from "@stint/aws/audit/log";
+import { createBus } from "@stint/aws/bus";
+import { createDenyList } from "@stint/aws/deny-list";
+import { createDirtyRoles } from "@stint/aws/dirty-roles";
+import { createSchedules } from "@stint/aws/schedules";
+import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
+import { createStore } from "@stint/aws/store/store";
+import { stsTarget } from "@stint/aws/sts-target";
+import type { Deps } from "@stint/broker/deps";
+import { parseConfig } from "@stint/core/config/load";
+import { once } from "@stint/core/once";
+import { preparePolicy } from "@stint/core/policy/decide";
+import type { Config } from "@stint/core/profile";
+import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
+import { pipelineClaims } from "@stint/pipelines/registry";
+import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
+import { monotonicFactory } from "ulid";
+import * as z from "zod";
+import type { App, Log } from "./app.ts";
+
+/** What a deployment sets. Each function gets the whole set; its permissions say what it can use. */
+const settings = z.object({
+  STINT_TABLE: z.string().min(1),
+  STINT_BUS: z.string().min(1),
+  STINT_SCHEDULE_GROUP: z.string().min(1),
+  STINT_EXPIRE_ARN: z.string().min(1),
+  STINT_SCHEDULER_ROLE_ARN: z.string().min(1),
+  STINT_SCHEDULE_DLQ_ARN: z.string().min(1),
+  STINT_DIRTY_QUEUE_URL: z.url(),
+  STINT_AUDIT_BUCKET: z.string().min(1),
+  STINT_TOKEN_KEYS: z.string().min(1),
+});
+
+export type Settings = z.output<typeof settings>;
+
+/** What differs between Lambda, a laptop and a simulation. */
+export interface Outside {
+  readonly settings: Settings;
+  readonly config: Config;
+  /** Passed to every AWS client: region, endpoint, credentials, request handler. */
+  readonly aws: ClientSettings;
+  readonly fetch: VerifierOptions["fetch"];
+  readonly now: () => number;
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly log: Log;
+  /** Instead of the configuration's own: locally the local issuer stands for each. */
+  readonly issuers?: readonly TrustedIssuer[];
+  readonly random?: () => number;
+}
+
+export type ClientSettings = Pick<
+  STSClientConfig,
+  "region" | "endpoint" | "credentials" | "requestHandler" | "maxAttempts"
+>;
+
+export function compose(outside: Outside): App {
+  const { settings: set, config, aws, now, sleep, log } = outside;
+  const issuers = outside.issuers ?? trustedIssuers(config.issuers);
+  const secrets = createSecrets(new SSMClient(aws), now);
+  const ulid = monotonicFactory(outside.random);
+  const deps: Deps = {
+    config,
+    policy: preparePolicy(config, pipelineClaims()),
+    store: createStore(new DynamoDBClient(aws), set.STINT_TABLE),
+    target: stsTarget(new STSClient(aws)),
+    schedules: createSchedules(new SchedulerClient(aws), {
+      group: set.STINT_SCHEDULE_GROUP,
+      target: set.STINT_EXPIRE_ARN,
+      role: set.STINT_SCHEDULER_ROLE_ARN,
+      deadLetters: set.STINT_SCHEDULE_DLQ_ARN,
+    }),
+    keys: createTokenKeys(secrets, set.STINT_TOKEN_KEYS),
+    denyList: createDenyList(new IAMClient(aws)),
+    dirty: createDirtyRoles(new SQSClient(aws), set.STINT_DIRTY_QUEUE_URL),
+    ambient: {
+      now,
+      sleep,
+      id: () => ulid(now()),
+      alarm: (event, details) => log.error(event, { ...details, alarm: event }),
+    },
+  };
+  return {
+    deps,
+    issuers,
+    secrets,
+    log,
+    verifier: createVerifier({ issuers, audience: config.audience, fetch: outside.fetch, now }),
+    bus: createBus(new EventBridgeClient(aws), set.STINT_BUS),
+    auditLog: createAuditLog({ s3: new S3Client(aws), bucket: set.STINT_AUDIT_BUCKET }),
+  };
+}
+
+/** The configuration beside the function, with the Cedar files beside it. @throws Error naming every problem */
+export function readConfig(file: string): Config {
+  const directory = dirname(file);
+  const cedar = Object.fromEntries(
+    readdirSync(directory)
+      .filter((name) => name.endsWith(".cedar"))
+      .map((name) => [name, readFileSync(join(directory, name), "utf8")]),
+  );
+  const parsed = parseConfig(readFileSync(file, "utf8"), cedar, pipelineClaims());
+  if (parsed.ok) return parsed.config;
+  const lines = parsed.problems.map(
+    ({ path, message, hint, line }) =>
+      `${file}${line === undefined ? "" : `:${line}`} ${path}: ${message}${hint === undefined ? "" : ` (${hint})`}`,
+  );
+  throw new Error(`the configuration is not valid\n${lines.join("\n")}`);
+}
+
+/** The app of this process. A start that fails is tried again with the next event. */
+export const live = once((): App => {
+  const { env } = process;
+  const logger = new Logger({ serviceName: "stint" });
+  return compose({
+    settings: settings.parse(env),
+    config: readConfig(env.STINT_CONFIG ?? "stint.yaml"),
+    aws: {},
+    fetch,
+    now: Date.now,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    log: {
+      info: (message, details) => logger.info(message, { ...details }),
+      error: (message, details) => logger.error(message, { ...details }),
+    },
+  });
+});

@@ -1,0 +1,11 @@
+import { sweep as sweepDue } from "@stint/broker/ending";
+import type { App } from "./app.ts";
+import { handlerOf } from "./door.ts";
+
+/** Every minute: ends what is due by the table alone, whatever its schedule did. */
+export const sweep = (app: App) => async () => {
+  const looked = await sweepDue(app.deps);
+  app.log.info("sweep", { looked });
+};
+
+export const handler = handlerOf(sweep);

@@ -1,0 +1,110 @@
+import { type DynamoDBClient, QueryCommand } from "@aws-sdk/client-dynamodb";
+import { unmarshall } from "@aws-sdk/util-dynamodb";
+import type { ListQuery, Page } from "@stint/broker/ports";
+import { GrantError } from "@stint/core/error";
+import { GRANT_ID } from "@stint/core/id";
+import * as z from "zod";
+import { grantItem } from "./items.ts";
+import { dueShards, grantKey } from "./keys.ts";
+import { type Item, toItem } from "./write.ts";
+
+/** Items that one query reads before it hands its ids on. */
+const DUE_PAGE = 500;
+
+/** Ids whose time has come, shard by shard: the cost follows what is due, not what lives. */
+export async function* dueIds(
+  db: DynamoDBClient,
+  table: string,
+  now: number,
+): AsyncGenerator<string> {
+  const first = await Promise.all(dueShards().map((shard) => duePage(db, table, shard, now)));
+  for (const [i, shard] of dueShards().entries()) {
+    let page = first[i];
+    while (page !== undefined) {
+      yield* page.ids;
+      page = page.next === undefined ? undefined : await duePage(db, table, shard, now, page.next);
+    }
+  }
+}
+
+const idOfKey = z.object({ pk: z.string() }).transform(({ pk }) => pk.slice("GRANT#".length));
+
+async function duePage(
+  db: DynamoDBClient,
+  table: string,
+  shard: string,
+  now: number,
+  from?: Item,
+): Promise<{ ids: string[]; next?: Item }> {
+  const { Items = [], LastEvaluatedKey } = await db.send(
+    new QueryCommand({
+      TableName: table,
+      IndexName: "due",
+      KeyConditionExpression: "due = :due AND dueAt <= :now",
+      ExpressionAttributeValues: { ":due": { S: shard }, ":now": { N: String(now) } },
+      Limit: DUE_PAGE,
+      ...(from === undefined ? {} : { ExclusiveStartKey: from }),
+    }),
+  );
+  const ids = Items.map((item) => idOfKey.parse(unmarshall(item)));
+  return LastEvaluatedKey === undefined ? { ids } : { ids, next: LastEvaluatedKey };
+}
+
+const POSITION = /^([0-9]{1,15})\.(g[0-9a-z]{15})$/;
+
+/** Newest first. `from` is the position after which to go on: a caller can choose it, so it is only a position. */
+export async function byIndex(
+  db: DynamoDBClient,
+  table: string,
+  index: "byProfile" | "byPrincipal",
+  partition: string,
+  { state, stuck, job, limit, from }: ListQuery,
+): Promise<Page> {
+  const filters = [
+    ...(state === undefined ? [] : ["#grant.#state = :state"]),
+    ...(stuck === undefined
+      ? []
+      : [stuck ? "#grant.stuck = :stuck" : "attribute_not_exists(#grant.stuck)"]),
+    ...(job === undefined ? [] : ["#grant.principal.job.job = :job"]),
+  ];
+  const { Items = [], LastEvaluatedKey } = await db.send(
+    new QueryCommand({
+      TableName: table,
+      IndexName: index,
+      KeyConditionExpression: "#partition = :partition",
+      ScanIndexForward: false,
+      Limit: limit,
+      ExpressionAttributeNames: {
+        "#partition": index,
+        ...(filters.length === 0 ? {} : { "#grant": "grant" }),
+        ...(state === undefined ? {} : { "#state": "state" }),
+      },
+      ExpressionAttributeValues: {
+        ":partition": { S: partition },
+        ...(state === undefined ? {} : { ":state": { S: state } }),
+        ...(stuck === true ? { ":stuck": { BOOL: true } } : {}),
+        ...(job === undefined ? {} : { ":job": { S: job } }),
+      },
+      ...(filters.length === 0 ? {} : { FilterExpression: filters.join(" AND ") }),
+      ...(from === undefined ? {} : { ExclusiveStartKey: startKey(index, partition, from) }),
+    }),
+  );
+  const grants = Items.map((item) => grantItem.parse(unmarshall(item)).grant);
+  return LastEvaluatedKey === undefined
+    ? { grants }
+    : { grants, next: positionOf(LastEvaluatedKey) };
+}
+
+function startKey(index: string, partition: string, from: string): Item {
+  const [, createdAt, id] = POSITION.exec(from) ?? [];
+  if (createdAt === undefined || id === undefined || !GRANT_ID.test(id))
+    throw new GrantError("invalid_request", "cursor is not one that this API gave out");
+  return toItem({ ...grantKey(id), [index]: partition, createdAt: Number(createdAt) });
+}
+
+const lastKey = z.object({ pk: z.string(), createdAt: z.number() });
+
+function positionOf(key: Item): string {
+  const { pk, createdAt } = lastKey.parse(unmarshall(key));
+  return `${createdAt}.${pk.slice("GRANT#".length)}`;
+}

@@ -1,0 +1,133 @@
+import type { Grant, STATES } from "@stint/core/grant";
+import * as z from "zod";
+
+/**
+ * The grant as it lies in the table. A grant that does not parse was written by a bug of ours, or by somebody else:
+ * it is a fault, never a refusal.
+ */
+const ms = z.int().min(0);
+const text = z.string();
+const texts = z.record(z.string(), z.string());
+
+const job = z.strictObject({ pipeline: text, issuer: text, run: text, attempt: text, job: text });
+
+const principal = z.discriminatedUnion("kind", [
+  z.strictObject({
+    kind: z.literal("job"),
+    id: text,
+    claims: texts,
+    personal: texts.exactOptional(),
+    job,
+  }),
+  z.strictObject({
+    kind: z.literal("person"),
+    id: text,
+    claims: texts,
+    groups: z.array(text),
+    personal: texts.exactOptional(),
+  }),
+]);
+
+const lease = z.strictObject({
+  target: text,
+  plannedAt: ms,
+  until: ms,
+  mintedAt: ms.exactOptional(),
+  accessKeyId: text.exactOptional(),
+  hash: text.exactOptional(),
+});
+
+const approval = z.strictObject({
+  count: z.int().min(1),
+  given: z.array(z.strictObject({ by: text, at: ms, reason: text })),
+});
+
+const facts = {
+  id: text,
+  profile: text,
+  principal,
+  namespace: text,
+  rule: text,
+  policyVersion: text,
+  createdAt: ms,
+  seconds: z.int().min(1),
+  leaseSeconds: z.int().min(1),
+  claimSeconds: z.int().min(1),
+  targets: z.record(
+    text,
+    z.strictObject({
+      kind: z.literal("aws"),
+      role: text,
+      revocability: z.enum(["immediate", "next-request", "lapse"]),
+    }),
+  ),
+  requestHash: text,
+  tokenKey: text,
+  name: text.exactOptional(),
+  reason: text.exactOptional(),
+};
+const decided = { ...facts, approval: approval.exactOptional() };
+const leases = z.record(text, lease);
+const live = { ...decided, startsAt: ms, endsAt: ms, leases };
+const endReason = z.enum([
+  "expired",
+  "job_ended",
+  "released",
+  "revoked",
+  "withdrawn",
+  "unclaimed",
+  "failed",
+  "target_gone",
+]);
+
+const state = <S extends (typeof STATES)[number]>(name: S) => z.literal(name);
+
+export const grantSchema = z.discriminatedUnion("state", [
+  z.strictObject({ ...facts, approval, state: state("pending"), decideBy: ms }),
+  z.strictObject({ ...decided, state: state("ready"), claimBy: ms }),
+  z.strictObject({ ...live, state: state("opening"), openBy: ms }),
+  z.strictObject({ ...live, state: state("active") }),
+  z.strictObject({
+    ...live,
+    state: state("ending"),
+    why: endReason,
+    endedAt: ms,
+    retryAt: ms,
+    stuck: z.literal(true).exactOptional(),
+  }),
+  z.strictObject({
+    ...decided,
+    state: state("ended"),
+    why: endReason,
+    endedAt: ms,
+    startsAt: ms.exactOptional(),
+    endsAt: ms.exactOptional(),
+    leases,
+    deniedAt: ms.exactOptional(),
+    provedAt: ms.exactOptional(),
+  }),
+  z.strictObject({
+    ...decided,
+    state: state("refused"),
+    why: z.enum(["rule", "approver", "approval_expired"]),
+    endedAt: ms,
+  }),
+]) satisfies z.ZodType<Grant>;
+
+/** The attributes of a grant's item that its readers look at. */
+export const grantItem = z.object({ grant: grantSchema, version: z.int().min(1) });
+
+export const denialItem = z.object({
+  role: text,
+  grantId: text,
+  until: ms,
+  deniedAt: ms.exactOptional(),
+});
+
+/** A job's or run's item: which grants it opened, and its tombstone once it has ended. */
+export const jobItem = z.object({
+  pk: text,
+  sk: text,
+  grants: z.set(text).optional(),
+  endedAt: ms.optional(),
+});

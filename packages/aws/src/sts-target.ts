@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { AssumeRoleCommand, type STSClient } from "@aws-sdk/client-sts";
+import type { Target } from "@stint/broker/ports";
+import { GrantError } from "@stint/core/error";
+import { sessionPolicy } from "@stint/core/session-policy";
+
+const SHORTEST_SESSION_SECONDS = 900;
+/** A Lambda's own credentials are a session, so each session that it mints is chained: an hour at most. */
+const LONGEST_SESSION_SECONDS = 3600;
+
+/** Errors by which STS says that it will never mint this; anything else may pass with a retry. */
+const REFUSALS = new Set([
+  "AccessDenied",
+  "AccessDeniedException",
+  "MalformedPolicyDocument",
+  "MalformedPolicyDocumentException",
+  "RegionDisabledException",
+  "ValidationError",
+]);
+
+/**
+ * Sessions of the profile's role, each narrowed to its grant. STS knows no session under 900 s; the lease's exact end
+ * is inside the session policy, so that the end needs nothing from us.
+ */
+export const stsTarget = (sts: STSClient): Target => ({
+  async mint({ grant, target, until, now }) {
+    try {
+      const { Credentials: minted } = await sts.send(
+        new AssumeRoleCommand({
+          RoleArn: target.role,
+          RoleSessionName: grant.id, // CloudTrail joins to our audit log on this
+          SourceIdentity: grant.id, // what the deny list names; a session cannot change it
+          Tags: [
+            { Key: "stint:profile", Value: grant.profile },
+            { Key: "stint:namespace", Value: grant.namespace },
+          ],
+          Policy: sessionPolicy({ target, namespace: grant.namespace, grantId: grant.id, until }),
+          DurationSeconds: sessionSeconds(until, now),
+        }),
+      );
+      if (
+        minted?.AccessKeyId === undefined ||
+        minted.SecretAccessKey === undefined ||
+        minted.SessionToken === undefined
+      )
+        throw new Error("STS answered without credentials");
+      return {
+        credentials: {
+          accessKeyId: minted.AccessKeyId,
+          secretAccessKey: minted.SecretAccessKey,
+          sessionToken: minted.SessionToken,
+          expiration: until,
+        },
+        accessKeyId: minted.AccessKeyId,
+        hash: createHash("sha256").update(minted.SecretAccessKey).digest("hex"),
+      };
+    } catch (error) {
+      throw refusal(error, target.role);
+    }
+  },
+});
+
+const sessionSeconds = (until: number, now: number): number =>
+  Math.min(
+    LONGEST_SESSION_SECONDS,
+    Math.max(SHORTEST_SESSION_SECONDS, Math.ceil((until - now) / 1000)),
+  );
+
+function refusal(error: unknown, role: string): unknown {
+  if (!(error instanceof Error)) return error;
+  if (error.name.startsWith("PackedPolicyTooLarge"))
+    return new GrantError("policy_too_large", "the session policy and tags are too large for STS", {
+      hint: "shorten the profile's statements: fewer resources, wildcards instead of lists",
+      cause: error,
+    });
+  if (REFUSALS.has(error.name))
+    return new GrantError("target_refused", `AWS refused a session of ${role}: ${error.name}`, {
+      hint: "the role must exist, and its trust policy must let Stint's broker assume it",
+      cause: error,
+    });
+  return error;
+}

@@ -1,0 +1,160 @@
+/**
+ * What the use cases need from outside, named by the domain. `packages/aws` implements these; the simulation and the
+ * tests drive the same implementations against local AWS.
+ */
+import type { AuditRecord } from "@stint/core/audit";
+import type { Grant, Lease } from "@stint/core/grant";
+import type { JobKey, TokenProof } from "@stint/core/principal";
+import type { TargetConfig } from "@stint/core/profile";
+
+/** A grant as it was read, with the version on which the next write is conditioned. */
+export interface Stored {
+  readonly grant: Grant;
+  readonly version: number;
+}
+
+/** One role's sessions of one grant, to be denied until their last end. */
+export interface Denial {
+  readonly role: string;
+  readonly grant: string;
+  readonly until: number;
+  /** When a deny list that names it was written. */
+  readonly deniedAt?: number;
+}
+
+/** What a pipeline reported: the end of one job, or of all jobs of one attempt of a run. */
+export type JobEnd =
+  | { readonly kind: "job.ended"; readonly job: JobKey }
+  | ({ readonly kind: "run.ended" } & Omit<JobKey, "job">);
+
+export interface Delivery {
+  readonly pipeline: string;
+  readonly id: string;
+}
+
+export type Opened =
+  | { readonly kind: "opened"; readonly stored: Stored }
+  | { readonly kind: "exists"; readonly stored: Stored }
+  | { readonly kind: "job_ended" }
+  | { readonly kind: "token_used" };
+
+export type Replaced =
+  | { readonly kind: "written"; readonly stored: Stored }
+  /** Somebody was faster: this is the grant now. */
+  | { readonly kind: "changed"; readonly stored: Stored }
+  | { readonly kind: "job_ended" };
+
+export interface Page {
+  readonly grants: readonly Grant[];
+  /** Where to go on, opaque to callers. */
+  readonly next?: string;
+}
+
+export interface Store {
+  open(grant: Grant, proof: TokenProof, record: AuditRecord): Promise<Opened>;
+  /** Strongly consistent. */
+  find(id: string): Promise<Stored | undefined>;
+  /** A ready grant starts: as `replace`, and only while its job runs. */
+  start(before: Stored, after: Grant, record: AuditRecord): Promise<Replaced>;
+  /** Undefined when it was written; otherwise the grant as it is. */
+  plan(grant: Grant, planned: Readonly<Record<string, Lease>>): Promise<Stored | undefined>;
+  lease(
+    grant: Grant,
+    minted: Readonly<Record<string, Lease>>,
+    record: AuditRecord,
+  ): Promise<Replaced>;
+  replace(
+    before: Stored,
+    after: Grant,
+    record: AuditRecord | undefined,
+    denials?: readonly Denial[],
+  ): Promise<Replaced>;
+  /** No lease can be planned or written from now on. */
+  close(id: string): Promise<void>;
+  /** Writes the tombstone once for each delivery. */
+  tombstone(end: JobEnd, delivery: Delivery, record: AuditRecord): Promise<"written" | "replayed">;
+  grantsOf(end: JobEnd): Promise<readonly string[]>;
+  note(record: AuditRecord): Promise<void>;
+  /** Ids of grants whose `dueAt` has come, as the index knows them. */
+  due(now: number): AsyncIterable<string>;
+  byProfile(profile: string, query: ListQuery): Promise<Page>;
+  byPrincipal(principal: string, query: ListQuery): Promise<Page>;
+  /** Strongly consistent. */
+  denials(role: string): Promise<readonly Denial[]>;
+  denial(role: string, grant: string): Promise<Denial | undefined>;
+  markDenied(denial: Denial, at: number): Promise<void>;
+}
+
+export interface ListQuery {
+  readonly state?: Grant["state"];
+  readonly stuck?: boolean;
+  readonly job?: string;
+  readonly limit: number;
+  readonly from?: string;
+}
+
+/** What a caller gets of an AWS target, once. */
+export interface AwsCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+  /** The lease's end, epoch ms. */
+  readonly expiration: number;
+}
+
+export interface Minted {
+  readonly credentials: AwsCredentials;
+  readonly accessKeyId: string;
+  /** SHA-256 of the secret, hex. */
+  readonly hash: string;
+}
+
+export interface Target {
+  /** @throws GrantError target_refused, policy_too_large; everything else is a fault. */
+  mint(of: {
+    readonly grant: Grant;
+    readonly target: TargetConfig;
+    readonly until: number;
+    readonly now: number;
+  }): Promise<Minted>;
+}
+
+export interface Schedules {
+  /** One schedule per grant, named by it. One that exists already counts only if its time is right. */
+  create(grantId: string, at: number): Promise<void>;
+  /** Succeeds also where there is none. */
+  remove(grantId: string): Promise<void>;
+}
+
+/** The keys under which grant tokens are made: the newest first, at most two. */
+export interface TokenKeys {
+  current(): Promise<ReadonlyArray<{ readonly version: string; readonly key: Uint8Array }>>;
+}
+
+/** The deny list that rests on a role. */
+export interface DenyList {
+  /** Grant ids in the list as IAM has it, or undefined where there is none or it is not ours as written. */
+  read(role: string): Promise<readonly string[] | undefined>;
+  write(role: string, grantIds: readonly string[]): Promise<void>;
+  /** How many ids fit. */
+  readonly capacity: number;
+}
+
+export interface Bus {
+  publish(records: readonly AuditRecord[]): Promise<void>;
+}
+
+export interface DirtyRoles {
+  /** Says that a role's denials may have changed, nothing else. `cause` makes a repeat of the same message one. */
+  mark(role: string, cause: string): Promise<void>;
+}
+
+/** Where the time, waiting and new ids come from. */
+export interface Ambient {
+  now(): number;
+  sleep(ms: number): Promise<void>;
+  /** A new id: sorts by time, never repeats. */
+  id(): string;
+  /** What operators must see: an alarm hangs on `event`. Never a secret. */
+  alarm(event: string, details: Readonly<Record<string, unknown>>): void;
+}

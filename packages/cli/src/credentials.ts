@@ -1,0 +1,79 @@
+/** Credentials in the forms that other programs take them in. */
+import type { AwsCredentials, Credentials, GrantView } from "@stint/client/types";
+import { EXIT, Failure, usage } from "./failure.ts";
+
+/** A target's name as a part of a variable's. */
+const asVariable = (target: string): string => target.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_");
+
+const awsVariables = (prefix: string, credentials: AwsCredentials): Record<string, string> => ({
+  [`${prefix}AWS_ACCESS_KEY_ID`]: credentials.accessKeyId,
+  [`${prefix}AWS_SECRET_ACCESS_KEY`]: credentials.secretAccessKey,
+  [`${prefix}AWS_SESSION_TOKEN`]: credentials.sessionToken,
+  [`${prefix}AWS_CREDENTIAL_EXPIRATION`]: credentials.expiration,
+});
+
+/**
+ * The variables that a grant's holder needs: the first target's under the names that every SDK reads, the others'
+ * as `STINT_<TARGET>_AWS_ACCESS_KEY_ID` and so on.
+ */
+export function variables(grant: GrantView, credentials: Credentials): Record<string, string> {
+  const result: Record<string, string> = {
+    STINT_GRANT_ID: grant.id,
+    STINT_NAMESPACE: grant.namespace,
+  };
+  for (const [index, [target, minted]] of Object.entries(credentials).entries()) {
+    for (const [name, value] of Object.entries(
+      awsVariables(index === 0 ? "" : `STINT_${asVariable(target)}_`, minted),
+    )) {
+      // Silently giving one target's credentials to the other would be a puzzle for hours.
+      if (Object.hasOwn(result, name))
+        throw new Failure({
+          code: "name_clash",
+          message: `two targets of ${grant.profile} would both set ${name}`,
+          hint: "rename one of them in the configuration, or take the credentials as JSON",
+          exit: EXIT.local,
+          grantId: grant.id,
+        });
+      result[name] = value;
+    }
+  }
+  return result;
+}
+
+/** Single quotes take everything literally in every POSIX shell; a quote itself has to step outside. */
+const shellQuoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
+
+export const asExports = (values: Readonly<Record<string, string>>): string =>
+  Object.entries(values)
+    .map(([name, value]) => `export ${name}=${shellQuoted(value)}\n`)
+    .join("");
+
+/** Unquoted where that is safe, since `docker --env-file` takes quotes for a part of the value. */
+const dotenvValue = (value: string): string =>
+  /^[A-Za-z0-9_./:@%+=,-]*$/.test(value)
+    ? value
+    : `"${value.replaceAll(/["\\$`]/g, "\\$&").replaceAll("\n", "\\n")}"`;
+
+export const asDotenv = (values: Readonly<Record<string, string>>): string =>
+  Object.entries(values)
+    .map(([name, value]) => `${name}=${dotenvValue(value)}\n`)
+    .join("");
+
+/** What the AWS SDKs expect of a `credential_process`, exactly. */
+export function asCredentialProcess(credentials: Credentials, target: string | undefined): string {
+  const name = target ?? Object.keys(credentials)[0];
+  const found =
+    name !== undefined && Object.hasOwn(credentials, name) ? credentials[name] : undefined;
+  if (found === undefined)
+    throw usage(
+      `there is no target ${name ?? ""}`.trimEnd(),
+      `targets: ${Object.keys(credentials).join(", ")}`,
+    );
+  return `${JSON.stringify({
+    Version: 1,
+    AccessKeyId: found.accessKeyId,
+    SecretAccessKey: found.secretAccessKey,
+    SessionToken: found.sessionToken,
+    Expiration: found.expiration,
+  })}\n`;
+}

@@ -1,0 +1,197 @@
+import * as z from "zod";
+import { durationSeconds, durationText } from "../time.ts";
+import { unknownVariable } from "./variables.ts";
+
+/*
+ * The shape of stint.yaml. What needs two places of it to judge is in check.ts.
+ * In a message, what follows the line break is the problem's hint.
+ */
+
+const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const HINT_DURATION = "write one whole number and one unit, s, m or h: 90s, 20m, 2h";
+
+/** The longest grant: longer than a working day is not "as long as the test runs". */
+export const LONGEST_GRANT_SECONDS = 12 * 3600;
+
+const name = z
+  .string()
+  .regex(NAME, "is not a name\nup to 63 of a-z, 0-9 and -, beginning with a letter or a digit");
+
+/** Unknown keys are errors, and the error lists the known ones. */
+const strict = <S extends z.ZodRawShape>(shape: S) =>
+  z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys" ? `known: ${Object.keys(shape).join(", ")}` : undefined,
+  });
+
+const duration = (leastSeconds: number, mostSeconds: number) =>
+  z
+    .string(`is not a duration\n${HINT_DURATION}`)
+    .regex(/^[1-9][0-9]{0,8}[smh]$/, `is not a duration\n${HINT_DURATION}`)
+    // NaN cannot come: the expression admits only what durationSeconds reads; if it did, no bound would hold it.
+    .transform((text) => durationSeconds(text) ?? Number.NaN)
+    .refine(
+      (seconds) => seconds >= leastSeconds && seconds <= mostSeconds,
+      `must be from ${durationText(leastSeconds)} to ${durationText(mostSeconds)}`,
+    );
+
+/** http only where nobody can sit between: on this machine. */
+const origin = z.string().refine((text) => {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  const plain = url.search === "" && url.hash === "" && url.username === "" && url.password === "";
+  const loopback = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+  return plain && (url.protocol === "https:" || (url.protocol === "http:" && loopback));
+}, "is not an https URL\nhttp is for loopback only; no query, fragment or password");
+
+/** Cedar and JSON disagree about half surrogate pairs, so no value has one. */
+const text = z
+  .string()
+  .min(1, "is empty")
+  .max(1_024, "is longer than 1,024 characters")
+  .refine((value) => value.isWellFormed(), "has half of a surrogate pair");
+
+/** IAM admits only these characters in a policy. */
+const iamText = text
+  .regex(/^[\t\n\r\u0020-\u00FF]+$/, "has a character that IAM policies cannot hold")
+  .superRefine((value, context) => {
+    const variable = unknownVariable(value);
+    if (variable !== undefined)
+      context.addIssue({
+        code: "custom",
+        message: `has the unknown variable ${variable}\nthere are \${namespace}, \${grant}, and IAM's own with a prefix: \${aws:username}`,
+      });
+  });
+
+const action = z
+  .string()
+  .regex(
+    /^(\*|[A-Za-z0-9-]{1,64}:[A-Za-z0-9*?]{1,128})$/,
+    "is not an IAM action\nlike s3:GetObject or s3:Get*",
+  );
+
+const resource = iamText.regex(
+  /^(\*|arn:[^:]+:[^:]+:[^:]*:[^:]*:.+)$/s,
+  "is not an ARN\nlike arn:aws:s3:::bucket/${namespace}/*, or *",
+);
+
+const scalar = z.union([iamText, z.number().transform(String), z.boolean().transform(String)]);
+const conditionName = (what: string) =>
+  z.string().regex(/^[A-Za-z0-9:/_+=.@-]{1,256}$/, `is not a condition ${what}`);
+
+const AllowSchema = strict({
+  actions: z.array(action).min(1, "lists no action"),
+  resources: z.array(resource).min(1, "lists no resource"),
+  condition: z
+    .record(
+      conditionName("operator"),
+      z.record(
+        conditionName("key"),
+        z.union([scalar.transform((value) => [value]), z.array(scalar).min(1, "lists no value")]),
+      ),
+    )
+    .optional()
+    .meta({ description: "IAM condition block: operator, key, values" }),
+});
+
+export const TargetSchema = strict({
+  kind: z.literal("aws"),
+  role: z
+    .string()
+    .regex(
+      /^arn:aws[-a-z]*:iam::[0-9]{12}:role\/stint\/[\w+=,.@-]{1,64}$/,
+      "is not a role under the path /stint/\nlike arn:aws:iam::111122223333:role/stint/orders",
+    )
+    .meta({ description: "Role under the path /stint/ that trusts the broker alone" }),
+  allow: z
+    .array(AllowSchema)
+    .min(1, "allows nothing")
+    .meta({ description: "Statements of the session policy; ${namespace} is the grant's own" }),
+});
+
+export const DurationSchema = strict({
+  default: duration(60, LONGEST_GRANT_SECONDS),
+  max: duration(60, LONGEST_GRANT_SECONDS),
+});
+
+export const ProfileSchema = strict({
+  description: z.string().max(1_024, "is longer than 1,024 characters").optional(),
+  duration: DurationSchema,
+  lease: duration(60, 3600)
+    .default(900)
+    .meta({ description: "Life of one credential unless a request asks for another, 60s to 1h" }),
+  claim: duration(60, 24 * 3600)
+    .default(900)
+    .meta({ description: "How long a ready grant waits to be claimed" }),
+  targets: z
+    .record(name, TargetSchema)
+    .refine((targets) => Object.keys(targets).length > 0, "has no target"),
+});
+
+const group = z.union([strict({ group: text }), strict({ subject: text })], {
+  error: "needs one of group, subject",
+});
+const person = strict({ person: group });
+const slack = strict({ slack: strict({ group: text }) });
+const pipeline = z.object({ pipeline: name }).catchall(text);
+
+export const ToSchema = z.union([pipeline, person, slack], {
+  error: "needs one of pipeline, person, slack",
+});
+
+export const ApprovalSchema = strict({
+  from: z.union([person, slack], {
+    error: "names no people\napprovers are people: {person: {group: …}} or {slack: {group: …}}",
+  }),
+  count: z
+    .int("must be a whole number from 1 to 20")
+    .min(1, "must be a whole number from 1 to 20")
+    .max(20, "must be a whole number from 1 to 20")
+    .default(1),
+  within: duration(60, 168 * 3600)
+    .default(8 * 3600)
+    .meta({ description: "How long the request waits for its approvers" }),
+});
+
+export const RuleSchema = strict({
+  id: name,
+  profile: z.string(),
+  to: ToSchema.meta({ description: "Whom the rule is for: values are exact, or globs with *" }),
+  may: z
+    .array(z.enum(["request", "approve", "read", "revoke", "readAudit"]))
+    .min(1, "lists no action")
+    .refine((may) => new Set(may).size === may.length, "lists an action twice")
+    .default(["request"]),
+  duration: duration(60, LONGEST_GRANT_SECONDS)
+    .optional()
+    .meta({ description: "Caps the profile's max" }),
+  approval: ApprovalSchema.optional(),
+});
+
+export const IssuerSchema = strict({
+  pipeline: name.optional(),
+  login: name.optional(),
+  url: origin,
+  webhookSecret: z
+    .string()
+    .regex(
+      /^\/[A-Za-z0-9_.\-/]{1,1010}$/,
+      "is not the name of an SSM parameter\nit begins with /; the secret itself has no place here",
+    )
+    .optional(),
+});
+
+export const ConfigSchema = strict({
+  version: z.literal(1, "must be 1"),
+  audience: origin.meta({ description: "What tokens must be made out to: the API's own URL" }),
+  issuers: z
+    .array(IssuerSchema)
+    .default([])
+    .meta({ description: "Where tokens may come from, beside the pipelines' public issuers" }),
+  profiles: z.record(name, ProfileSchema),
+  rules: z.array(RuleSchema).default([]),
+}).meta({ title: "stint.yaml", description: "Who may have which access, how long" });
+
+export type ConfigInput = z.output<typeof ConfigSchema>;
+export type RuleInput = z.output<typeof RuleSchema>;
+export type ToInput = z.output<typeof ToSchema>;

@@ -1,0 +1,70 @@
+/** Schemas of every event on the bus, in one file: facts in the past tense, with ids in them and nothing personal. */
+import * as z from "zod";
+import { type AuditRecord, FACTS } from "./audit.ts";
+import { iso } from "./time.ts";
+
+const time = z.iso.datetime();
+
+const jobRef = z.strictObject({
+  pipeline: z.string(),
+  issuer: z.string(),
+  run: z.string(),
+  attempt: z.string(),
+  job: z.string().optional(),
+});
+
+/** `detail` of an event whose `source` is `stint` and whose `detail-type` is its fact. */
+export const eventDetail = z.strictObject({
+  /** Id of the audit record: an event that comes twice has the same. */
+  id: z.string(),
+  fact: z.enum(FACTS),
+  time,
+  actor: z.strictObject({ kind: z.string(), id: z.string() }),
+  policyVersion: z.string(),
+  grant: z.string().optional(),
+  profile: z.string().optional(),
+  state: z.string().optional(),
+  principal: z.strictObject({ kind: z.string(), id: z.string() }).optional(),
+  job: jobRef.partial().optional(),
+  rule: z.string().optional(),
+  why: z.string().optional(),
+  code: z.string().optional(),
+  endsAt: time.optional(),
+  deadBy: time.optional(),
+  leases: z
+    .array(z.strictObject({ target: z.string(), until: time, accessKeyId: z.string().optional() }))
+    .optional(),
+});
+
+export type EventDetail = z.output<typeof eventDetail>;
+
+/** The event that tells of an audit record. */
+export function eventOf(record: AuditRecord): { detailType: string; detail: EventDetail } {
+  const { id, fact, actor, policyVersion, grant, profile, state, principal, job, rule, why, code } =
+    record;
+  return {
+    detailType: fact,
+    detail: {
+      id,
+      fact,
+      time: iso(record.time),
+      actor: { kind: actor.kind, id: actor.id },
+      policyVersion,
+      grant,
+      profile,
+      state,
+      principal,
+      job,
+      rule,
+      why,
+      code,
+      endsAt: record.endsAt === undefined ? undefined : iso(record.endsAt),
+      deadBy: record.deadBy === undefined ? undefined : iso(record.deadBy),
+      leases: record.leases?.map(({ target, until, accessKeyId }) => ({
+        target,
+        until: iso(until),
+        accessKeyId,
+      })),
+    },
+  };
+}

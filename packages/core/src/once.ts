@@ -1,0 +1,8 @@
+/** The value of `make`, made when it is first asked for and kept. A failure is not kept. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}

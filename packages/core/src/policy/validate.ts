@@ -1,0 +1,68 @@
+import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
+import type { Pipelines } from "../config/pipelines.ts";
+import type { Problem } from "../config/problem.ts";
+import type { Config } from "../profile.ts";
+import { cedarSchema } from "./cedar-schema.ts";
+import { compileProfile } from "./compile.ts";
+import { cedarProblems, type HandWritten, place, readCedarFiles } from "./handwritten.ts";
+
+export interface Validation {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Validates every policy, compiled or hand-written, strictly against the schema. */
+export function validatePolicies(config: Config, pipelines: Pipelines): Validation {
+  const { policies: written, problems: unread } = readCedarFiles(config.cedar);
+  const compiled = Object.keys(config.profiles).flatMap((profile) =>
+    compileProfile(config, pipelines, profile),
+  );
+  const fileText = (policy: HandWritten): string => config.cedar[policy.file] ?? "";
+  const problems = [...unread];
+
+  const taken = new Set([...compiled.map(({ id }) => id), ...config.rules.map(({ id }) => id)]);
+  for (const policy of written) {
+    // The id is what a grant and its audit records name as the rule: it must name one thing.
+    if (taken.has(policy.id))
+      problems.push({
+        path: policy.id,
+        message: "there is another rule or policy of this id",
+        ...place(fileText(policy), policy.offset),
+      });
+    taken.add(policy.id);
+  }
+  if (problems.length > 0) return { problems, warnings: [] };
+
+  const answer = cedar.validate({
+    validationSettings: { mode: "strict" },
+    schema: cedarSchema(pipelines),
+    policies: {
+      staticPolicies: Object.fromEntries(
+        [...compiled, ...written].map(({ id, text }) => [id, text]),
+      ),
+    },
+  });
+  if (answer.type === "failure")
+    return { problems: cedarProblems(answer.errors, "policies", ""), warnings: [] };
+
+  const byId = new Map(written.map((policy) => [policy.id, policy]));
+  const told = (found: readonly cedar.ValidationError[]): Problem[] =>
+    found.flatMap(({ policyId, error }) => {
+      const policy = byId.get(policyId);
+      if (policy === undefined) return [{ path: `rule ${policyId}`, message: error.message }];
+      // An @id hides the file, so the path names both.
+      const path = policyId.startsWith(policy.file) ? policyId : `${policy.file}: ${policyId}`;
+      return cedarProblems([error], path, fileText(policy), policy.offset);
+    });
+  const open = written
+    .filter((policy) => policy.unconditional)
+    .map((policy) => ({
+      path: policy.id,
+      message: "permits everyone who can get any token",
+      ...place(fileText(policy), policy.offset),
+    }));
+  return {
+    problems: told(answer.validationErrors),
+    warnings: [...told(answer.validationWarnings), ...open],
+  };
+}

@@ -1,0 +1,130 @@
+/** Functions: handlers of this process under an ARN, invoked directly or, with AWS's retries, asynchronously. */
+import { AwsError, type World } from "./service.ts";
+import { uuid } from "./uuid.ts";
+
+export interface FunctionContext {
+  readonly awsRequestId: string;
+  readonly invokedFunctionArn: string;
+  readonly functionName: string;
+  readonly getRemainingTimeInMillis: () => number;
+}
+
+export type FunctionHandler = (event: never, context: FunctionContext) => Promise<unknown>;
+
+export interface FunctionOptions {
+  /** Default 30 s, on the local clock. */
+  readonly timeoutMs?: number;
+  /** Where an asynchronous invocation's event goes when its last attempt has failed: a queue's or function's ARN. */
+  readonly deadLetterArn?: string;
+}
+
+export interface Functions {
+  /** Adds or replaces a function. @returns its ARN. */
+  set(name: string, handler: FunctionHandler, options?: FunctionOptions): string;
+  delete(name: string): boolean;
+  /** Invokes it and resolves with its answer, or rejects with what it threw. */
+  invoke(name: string, event: unknown): Promise<unknown>;
+}
+
+// AWS retries an asynchronous invocation twice: after one minute, and two more minutes.
+const RETRY_AFTER_MS = [60_000, 120_000];
+
+/** A copy as JSON would carry it: a function and its caller share no objects. */
+const overTheWire = (value: unknown): unknown =>
+  value === undefined ? null : (JSON.parse(JSON.stringify(value) ?? "null") as unknown);
+
+/** @param failed hears of every failed attempt of an asynchronous invocation. */
+export const createFunctions = (
+  world: World,
+  failed: (error: unknown, functionName: string) => void,
+): Functions => {
+  const functions = new Map<string, { handler: FunctionHandler; options: FunctionOptions }>();
+  const arnOf = (name: string) =>
+    `arn:aws:lambda:${world.region}:${world.account}:function:${name}`;
+  const find = (name: string) => {
+    const found = functions.get(name);
+    if (found !== undefined) return found;
+    throw new AwsError("ResourceNotFoundException", `Function not found: ${arnOf(name)}`, 404);
+  };
+
+  const attempt = async (name: string, event: unknown, requestId: string): Promise<unknown> => {
+    const { handler, options } = find(name);
+    const { clock } = world;
+    const timeoutMs = options.timeoutMs ?? 30_000;
+    const until = clock.now() + timeoutMs;
+    let cancel = () => {};
+    const timeout = new Promise<never>((_, reject) => {
+      cancel = clock.schedule(until, () => {
+        const seconds = (timeoutMs / 1000).toFixed(2);
+        reject(
+          new AwsError("Sandbox.Timedout", `${requestId} Task timed out after ${seconds} seconds`),
+        );
+      });
+    });
+    // The cast undoes `never`: handlers declare the event that they expect, and check it themselves.
+    const run = handler as (event: unknown, context: FunctionContext) => Promise<unknown>;
+    try {
+      const answer = (async () =>
+        run(overTheWire(event), {
+          awsRequestId: requestId,
+          invokedFunctionArn: arnOf(name),
+          functionName: name,
+          getRemainingTimeInMillis: () => Math.max(0, until - clock.now()),
+        }))();
+      return overTheWire(await Promise.race([answer, timeout]));
+    } finally {
+      cancel();
+    }
+  };
+
+  const invokeLater = (
+    name: string,
+    payload: string,
+    event: unknown,
+    tries: number,
+    id: string,
+  ): void =>
+    world.background(async () => {
+      try {
+        await attempt(name, event, id);
+      } catch (error) {
+        failed(error, name);
+        const wait = RETRY_AFTER_MS[tries];
+        const letters = functions.get(name)?.options.deadLetterArn;
+        if (wait !== undefined)
+          // Scheduled, not slept: work that waits for minutes must not hold up `settle`.
+          world.clock.schedule(world.clock.now() + wait, () =>
+            invokeLater(name, payload, event, tries + 1, id),
+          );
+        else if (letters !== undefined)
+          await world.deliver({ arn: letters, payload, sender: "lambda.amazonaws.com" });
+      }
+    });
+
+  world.onDeliver("lambda", async ({ arn, payload }) => {
+    const name = arn.split(":")[6] ?? "";
+    if (arn.split(":").slice(0, 7).join(":") !== arnOf(name))
+      throw new AwsError("ResourceNotFoundException", `Function not found: ${arn}`, 404);
+    find(name);
+    let event: unknown;
+    try {
+      event = JSON.parse(payload);
+    } catch {
+      throw new AwsError(
+        "InvalidRequestContentException",
+        "Could not parse request body into json",
+      );
+    }
+    invokeLater(name, payload, event, 0, uuid(world));
+  });
+
+  return {
+    set(name, handler, options = {}) {
+      if (!/^[A-Za-z0-9-_]{1,64}$/.test(name)) throw new RangeError(`not a function name: ${name}`);
+      functions.set(name, { handler, options });
+      return arnOf(name);
+    },
+    delete: (name) => functions.delete(name),
+    invoke: (name, event) => attempt(name, event, uuid(world)),
+  };
+};

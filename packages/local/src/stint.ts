@@ -1,0 +1,381 @@
+/** Stint deployed into local AWS: its table, queues, bus, schedules and roles, and its functions under these roles. */
+import {
+  CreateTableCommand,
+  DynamoDBClient,
+  UpdateTimeToLiveCommand,
+} from "@aws-sdk/client-dynamodb";
+import {
+  CreateEventBusCommand,
+  EventBridgeClient,
+  PutRuleCommand,
+  PutTargetsCommand,
+} from "@aws-sdk/client-eventbridge";
+import {
+  AttachRolePolicyCommand,
+  CreatePolicyCommand,
+  CreateRoleCommand,
+  IAMClient,
+  PutRolePolicyCommand,
+} from "@aws-sdk/client-iam";
+import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { CreateScheduleGroupCommand, SchedulerClient } from "@aws-sdk/client-scheduler";
+import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
+import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
+import type { Config } from "@stint/core/profile";
+import { api } from "@stint/functions/api";
+import type { App, Log } from "@stint/functions/app";
+import { audit } from "@stint/functions/audit";
+import { expire } from "@stint/functions/expire";
+import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
+import { relay } from "@stint/functions/relay";
+import { revoke } from "@stint/functions/revoke";
+import { sweep } from "@stint/functions/sweep";
+import { webhook } from "@stint/functions/webhook";
+import type { TrustedIssuer } from "@stint/pipelines/issuers";
+import { pipelines } from "@stint/pipelines/registry";
+import type { VerifierOptions } from "@stint/pipelines/verify";
+import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
+import type { LocalIssuer } from "./issuer.ts";
+import { arns, DOORS, type Door, functionName, NAMES, permissions, policyOf } from "./roles.ts";
+import { dynamodb } from "./services/dynamodb.ts";
+import { events } from "./services/events.ts";
+import { kms } from "./services/kms.ts";
+import { s3 } from "./services/s3.ts";
+import { scheduler } from "./services/scheduler.ts";
+import { sqs } from "./services/sqs.ts";
+import { ssm } from "./services/ssm.ts";
+
+const SERVICES = { dynamodb, events, kms, s3, scheduler, sqs, ssm };
+
+export type StintAws = ReturnType<typeof localAws>;
+
+/** Local AWS with every service that Stint and its tests use. */
+export const localAws = (options: Omit<LocalAwsOptions<typeof SERVICES>, "services"> = {}) =>
+  createLocalAws({ ...options, services: SERVICES });
+
+export interface LocalStintOptions {
+  readonly aws: StintAws;
+  readonly config: Config;
+  readonly issuer: LocalIssuer;
+  /** How functions reach the issuer. */
+  readonly fetch: VerifierOptions["fetch"];
+  readonly log: Log;
+}
+
+export interface LocalStint {
+  /** Invokes a function as AWS does. */
+  invoke(door: Door, event: unknown): Promise<unknown>;
+  /** A function's app: for tests that look inside or change its parts. */
+  app(door: Door): App;
+  readonly settings: Settings;
+}
+
+/** The secret that signs a pipeline's webhooks on a laptop. */
+export const webhookSecret = (pipeline: string): string => `local-${pipeline}-webhook-secret`;
+
+/** Creates everything as the account's administrator, then starts the functions. */
+export async function deployStint(options: LocalStintOptions): Promise<LocalStint> {
+  const { aws, config, issuer, fetch, log } = options;
+  const place = { account: aws.world.account, region: aws.world.region };
+  const arn = arns(place);
+  const admin: ClientSettings = {
+    region: place.region,
+    endpoint: ENDPOINT,
+    credentials: aws.administrator,
+    requestHandler: aws.requestHandler,
+  };
+  await createTable(new DynamoDBClient(admin));
+  const { dirtyQueueUrl } = await createQueues(new SQSClient(admin), arn.queue);
+  await new EventBridgeClient(admin).send(new CreateEventBusCommand({ Name: NAMES.bus }));
+  await new SchedulerClient(admin).send(
+    new CreateScheduleGroupCommand({ Name: NAMES.scheduleGroup }),
+  );
+  await new S3Client({ ...admin, forcePathStyle: true }).send(
+    new CreateBucketCommand({ Bucket: NAMES.auditBucket, ObjectLockEnabledForBucket: true }),
+  );
+  await putSecrets(new SSMClient(admin), aws.world.hex);
+  await createRoles(new IAMClient(admin), place, config);
+  // Nobody waits for a deployment's own roles to spread.
+  aws.iam.spread();
+
+  const settings: Settings = {
+    STINT_TABLE: NAMES.table,
+    STINT_BUS: NAMES.bus,
+    STINT_SCHEDULE_GROUP: NAMES.scheduleGroup,
+    STINT_EXPIRE_ARN: arn.function("expire"),
+    STINT_SCHEDULER_ROLE_ARN: arn.schedulerRole,
+    STINT_SCHEDULE_DLQ_ARN: arn.queue(NAMES.scheduleDeadLetters),
+    STINT_DIRTY_QUEUE_URL: dirtyQueueUrl,
+    STINT_AUDIT_BUCKET: NAMES.auditBucket,
+    STINT_TOKEN_KEYS: NAMES.tokenKeys,
+  };
+  const issuers = localIssuers(config, issuer);
+  const apps = new Map(
+    DOORS.map((door) => [
+      door,
+      compose({
+        settings,
+        config,
+        issuers,
+        fetch,
+        log,
+        aws: { ...admin, credentials: executionCredentials(aws, arn.role(door), door) },
+        now: aws.clock.now,
+        sleep: (ms) => aws.clock.sleep(ms),
+        random: aws.world.random,
+      }),
+    ]),
+  );
+  const app = (door: Door): App => {
+    const made = apps.get(door);
+    if (made === undefined) throw new Error(`no function ${door}`);
+    return made;
+  };
+  const make = { api, webhook, expire, sweep, relay, audit, revoke } satisfies Record<
+    Door,
+    unknown
+  >;
+  for (const door of DOORS) {
+    const handler = make[door](app(door)) as (event: never, context: never) => Promise<unknown>; // each takes its own event
+    aws.functions.set(functionName(door), (event, context) => handler(event, context as never));
+  }
+  const invoke = (door: Door, event: unknown) => aws.functions.invoke(functionName(door), event);
+
+  // Two readers of the stream, each with its own position: the log must not wait for the bus.
+  aws.services.dynamodb.connect({
+    table: NAMES.table,
+    function: (event) => invoke("audit", event),
+  });
+  aws.services.dynamodb.connect({
+    table: NAMES.table,
+    function: (event) => invoke("relay", event),
+    reportBatchItemFailures: true,
+  });
+  aws.services.sqs.connect({
+    queue: NAMES.dirtyQueue,
+    function: (event) => invoke("revoke", event),
+    reportBatchItemFailures: true,
+  });
+  await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
+  return { invoke, app, settings };
+}
+
+/** Never connected to: the request handler answers in this process. */
+const ENDPOINT = "http://127.0.0.1:4011";
+
+/** The local issuer stands for every pipeline's and for every login that the configuration names. */
+export function localIssuers(config: Config, issuer: LocalIssuer): readonly TrustedIssuer[] {
+  const logins = config.issuers.flatMap(({ login }) => (login === undefined ? [] : [login]));
+  return [
+    ...Object.values(pipelines).map((pipeline) => ({
+      kind: "pipeline" as const,
+      url: issuer.url(pipeline.name),
+      pipeline,
+    })),
+    ...logins.map((login) => ({ kind: "login" as const, url: issuer.url(login), login })),
+  ];
+}
+
+/**
+ * A function's own session, made anew when the local clock has passed its end. It calls itself expired towards the
+ * SDK, which knows real time only and would keep it otherwise.
+ */
+function executionCredentials(aws: StintAws, role: string, door: Door) {
+  let current = aws.credentialsFor(role, functionName(door));
+  return async () => {
+    if (current.expiration.getTime() - 60_000 <= aws.clock.now())
+      current = aws.credentialsFor(role, functionName(door));
+    return { ...current, expiration: new Date(Date.now() - 1) };
+  };
+}
+
+async function createTable(db: DynamoDBClient): Promise<void> {
+  const index = (IndexName: string, sort: string, projected: readonly string[]) => ({
+    IndexName,
+    KeySchema: [
+      { AttributeName: IndexName, KeyType: "HASH" as const },
+      { AttributeName: sort, KeyType: "RANGE" as const },
+    ],
+    Projection:
+      projected.length === 0
+        ? { ProjectionType: "KEYS_ONLY" as const }
+        : { ProjectionType: "INCLUDE" as const, NonKeyAttributes: [...projected] },
+  });
+  await db.send(
+    new CreateTableCommand({
+      TableName: NAMES.table,
+      BillingMode: "PAY_PER_REQUEST",
+      AttributeDefinitions: [
+        ...["pk", "sk", "due", "byProfile", "byPrincipal"].map((AttributeName) => ({
+          AttributeName,
+          AttributeType: "S" as const,
+        })),
+        ...["dueAt", "createdAt"].map((AttributeName) => ({
+          AttributeName,
+          AttributeType: "N" as const,
+        })),
+      ],
+      KeySchema: [
+        { AttributeName: "pk", KeyType: "HASH" },
+        { AttributeName: "sk", KeyType: "RANGE" },
+      ],
+      GlobalSecondaryIndexes: [
+        index("due", "dueAt", []),
+        index("byProfile", "createdAt", ["grant", "version"]),
+        index("byPrincipal", "createdAt", ["grant", "version"]),
+      ],
+      StreamSpecification: { StreamEnabled: true, StreamViewType: "NEW_AND_OLD_IMAGES" },
+    }),
+  );
+  await db.send(
+    new UpdateTimeToLiveCommand({
+      TableName: NAMES.table,
+      TimeToLiveSpecification: { AttributeName: "ttl", Enabled: true },
+    }),
+  );
+}
+
+async function createQueues(sqs: SQSClient, arnOf: (name: string) => string) {
+  const create = async (QueueName: string, Attributes: Record<string, string> = {}) => {
+    const { QueueUrl } = await sqs.send(new CreateQueueCommand({ QueueName, Attributes }));
+    if (QueueUrl === undefined) throw new Error(`queue ${QueueName} has no URL`);
+    return QueueUrl;
+  };
+  await create(NAMES.scheduleDeadLetters);
+  await create(NAMES.dirtyDeadLetters, { FifoQueue: "true" });
+  const dirtyQueueUrl = await create(NAMES.dirtyQueue, {
+    FifoQueue: "true",
+    // Longer than the function's time-out, so that one role has one worker.
+    VisibilityTimeout: "120",
+    RedrivePolicy: JSON.stringify({
+      deadLetterTargetArn: arnOf(NAMES.dirtyDeadLetters),
+      maxReceiveCount: 5,
+    }),
+  });
+  return { dirtyQueueUrl };
+}
+
+async function putSecrets(ssm: SSMClient, hex: (bytes: number) => string): Promise<void> {
+  const put = (Name: string, Value: string) =>
+    ssm.send(new PutParameterCommand({ Name, Value, Type: "SecureString" }));
+  const key = Buffer.from(hex(32), "hex").toString("base64");
+  await put(NAMES.tokenKeys, JSON.stringify({ keys: [{ version: "1", key }] }));
+  for (const name of Object.keys(pipelines))
+    await put(`/stint/webhooks/${name}`, webhookSecret(name));
+}
+
+async function createRoles(
+  iam: IAMClient,
+  place: { account: string; region: string },
+  config: Config,
+): Promise<void> {
+  const arn = arns(place);
+  const trust = (principal: Record<string, string>, actions: string | string[], extra = {}) =>
+    JSON.stringify({
+      Version: "2012-10-17",
+      Statement: [{ Effect: "Allow", Principal: principal, Action: actions, ...extra }],
+    });
+  const allowed = permissions(place);
+  for (const door of DOORS) {
+    const RoleName = functionName(door);
+    await iam.send(
+      new CreateRoleCommand({
+        RoleName,
+        Path: "/stint-functions/",
+        AssumeRolePolicyDocument: trust({ Service: "lambda.amazonaws.com" }, "sts:AssumeRole"),
+      }),
+    );
+    await iam.send(
+      new PutRolePolicyCommand({
+        RoleName,
+        PolicyName: "own",
+        PolicyDocument: policyOf(allowed[door]),
+      }),
+    );
+  }
+  await iam.send(
+    new CreateRoleCommand({
+      RoleName: "stint-scheduler",
+      Path: "/stint-functions/",
+      AssumeRolePolicyDocument: trust({ Service: "scheduler.amazonaws.com" }, "sts:AssumeRole"),
+    }),
+  );
+  await iam.send(
+    new PutRolePolicyCommand({
+      RoleName: "stint-scheduler",
+      PolicyName: "own",
+      PolicyDocument: policyOf([
+        { actions: ["lambda:InvokeFunction"], resources: [arn.function("expire")] },
+        { actions: ["sqs:SendMessage"], resources: [arn.queue(NAMES.scheduleDeadLetters)] },
+      ]),
+    }),
+  );
+  await createTargetRoles(iam, arn.boundary, arn.role("api"), config, place.account, trust);
+}
+
+/**
+ * The local account has each `/stint/` role that the configuration names in it. Locally such a role may do anything
+ * that its boundary allows: what a grant gets is what its session policy says.
+ */
+async function createTargetRoles(
+  iam: IAMClient,
+  boundary: string,
+  broker: string,
+  config: Config,
+  account: string,
+  trust: (principal: Record<string, string>, actions: string[], extra?: object) => string,
+): Promise<void> {
+  await iam.send(
+    new CreatePolicyCommand({
+      PolicyName: NAMES.boundary,
+      PolicyDocument: JSON.stringify({
+        Version: "2012-10-17",
+        Statement: [
+          { Effect: "Allow", Action: "*", Resource: "*" },
+          { Effect: "Deny", Action: ["iam:*", "organizations:*", "account:*"], Resource: "*" },
+        ],
+      }),
+    }),
+  );
+  const everything = `arn:aws:iam::${account}:policy/stint-local-target`;
+  await iam.send(
+    new CreatePolicyCommand({
+      PolicyName: "stint-local-target",
+      PolicyDocument: policyOf([{ actions: ["*"], resources: ["*"] }]),
+    }),
+  );
+  for (const name of targetRoles(config, account)) {
+    await iam.send(
+      new CreateRoleCommand({
+        RoleName: name,
+        Path: "/stint/",
+        PermissionsBoundary: boundary,
+        AssumeRolePolicyDocument: trust(
+          { AWS: broker },
+          ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
+          { Condition: { StringLike: { "sts:SourceIdentity": "g*" } } },
+        ),
+      }),
+    );
+    await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: everything }));
+  }
+}
+
+function targetRoles(config: Config, account: string): ReadonlySet<string> {
+  const prefix = `arn:aws:iam::${account}:role/stint/`;
+  const roles = Object.values(config.profiles).flatMap((profile) =>
+    Object.values(profile.targets).map((target) => target.role),
+  );
+  return new Set(
+    roles.filter((role) => role.startsWith(prefix)).map((role) => role.slice(prefix.length)),
+  );
+}
+
+async function scheduleSweep(bridge: EventBridgeClient, target: string): Promise<void> {
+  await bridge.send(
+    new PutRuleCommand({ Name: NAMES.sweepRule, ScheduleExpression: "rate(1 minute)" }),
+  );
+  await bridge.send(
+    new PutTargetsCommand({ Rule: NAMES.sweepRule, Targets: [{ Id: "sweep", Arn: target }] }),
+  );
+}

@@ -1,0 +1,187 @@
+/** One world for a journey: Stint deployed into local AWS under a clock that only the test moves. */
+import { createHmac } from "node:crypto";
+import { DynamoDBClient, ScanCommand } from "@aws-sdk/client-dynamodb";
+import { S3Client } from "@aws-sdk/client-s3";
+import { unmarshall } from "@aws-sdk/util-dynamodb";
+import type { GrantView } from "@stint/broker/view";
+import type { Config } from "@stint/core/profile";
+import { readConfig } from "@stint/functions/live";
+import { createVirtualClock } from "@stint/local/clock";
+import { DEMO_CONFIG } from "@stint/local/dev";
+import { createLocalIssuer, type LocalIssuer } from "@stint/local/issuer";
+import type { Door } from "@stint/local/roles";
+import {
+  deployStint,
+  type LocalStint,
+  localAws,
+  type StintAws,
+  webhookSecret,
+} from "@stint/local/stint";
+import { pipelines } from "@stint/pipelines/registry";
+
+export const START = Date.parse("2026-11-22T12:00:00Z");
+const ISSUER = "http://127.0.0.1:4012";
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  // Whatever the API said: each test looks at the fields that it is about.
+  // biome-ignore lint/suspicious/noExplicitAny: tests read fields of many shapes
+  readonly body: any;
+}
+
+export interface CallOptions {
+  readonly token?: string;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as it is, instead of `body` as JSON. */
+  readonly raw?: string | Uint8Array;
+}
+
+export interface World {
+  readonly aws: StintAws;
+  readonly stint: LocalStint;
+  readonly issuer: LocalIssuer;
+  readonly config: Config;
+  /** What operators would read. */
+  readonly logged: Array<{
+    readonly level: string;
+    readonly message: string;
+    readonly details: unknown;
+  }>;
+  call(method: string, path: string, options?: CallOptions): Promise<Answer>;
+  /** A token of the demo's job; `claims` replace its own. */
+  jobToken(claims?: Readonly<Record<string, unknown>>): Promise<string>;
+  personToken(subject: string, groups: readonly string[]): Promise<string>;
+  /** Posts a signed GitHub webhook and lets everything that follows from it happen. */
+  github(event: string, payload: unknown, delivery?: string): Promise<Answer>;
+  advance(ms: number): Promise<void>;
+  /** Every item in Stint's table. */
+  items(): Promise<Array<Record<string, unknown>>>;
+  readonly administrator: ReturnType<typeof clientSettings>;
+}
+
+const clientSettings = (aws: StintAws) => ({
+  region: aws.world.region,
+  endpoint: "http://127.0.0.1:4011",
+  credentials: aws.administrator,
+  requestHandler: aws.requestHandler,
+});
+
+/** SDK settings for somebody who was handed these credentials. */
+export const holding = (
+  world: World,
+  of: { accessKeyId: string; secretAccessKey: string; sessionToken: string },
+) => ({
+  ...world.administrator,
+  credentials: {
+    accessKeyId: of.accessKeyId,
+    secretAccessKey: of.secretAccessKey,
+    sessionToken: of.sessionToken,
+  },
+  maxAttempts: 1,
+});
+
+export const s3Of = (world: World, of: Parameters<typeof holding>[1]): S3Client =>
+  new S3Client({ ...holding(world, of), forcePathStyle: true });
+
+export async function createWorld(
+  options: { readonly config?: Config; readonly iamDelayMs?: number } = {},
+): Promise<World> {
+  const config = options.config ?? readConfig(DEMO_CONFIG);
+  const clock = createVirtualClock(START);
+  const aws = localAws({
+    clock,
+    ...(options.iamDelayMs === undefined ? {} : { iamDelayMs: options.iamDelayMs }),
+  });
+  const issuer = await createLocalIssuer({
+    now: clock.now,
+    audience: config.audience,
+    baseUrl: () => ISSUER,
+    pipelines,
+    logins: config.issuers.flatMap(({ login }) => login ?? []),
+  });
+  const logged: World["logged"] = [];
+  const stint = await deployStint({
+    aws,
+    config,
+    issuer,
+    fetch: async (url) => {
+      const { status, body, headers } = issuer.handle({
+        method: "GET",
+        path: String(url).slice(ISSUER.length),
+      });
+      return new Response(body, { status, headers: { ...headers } });
+    },
+    log: {
+      info: (message, details) => logged.push({ level: "info", message, details }),
+      error: (message, details) => logged.push({ level: "error", message, details }),
+    },
+  });
+  const db = new DynamoDBClient(clientSettings(aws));
+
+  const call = async (method: string, path: string, options: CallOptions = {}): Promise<Answer> => {
+    const { token, body, headers = {}, raw } = options;
+    const bytes = raw ?? (body === undefined ? "" : JSON.stringify(body));
+    const [rawPath = "", rawQueryString = ""] = path.split("?");
+    const door: Door = rawPath.startsWith("/v1/webhooks/") ? "webhook" : "api";
+    const answer = (await stint.invoke(door, {
+      version: "2.0",
+      rawPath,
+      rawQueryString,
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        ...headers,
+      },
+      requestContext: { requestId: "test", http: { method, path: rawPath } },
+      body: Buffer.from(bytes).toString("base64"),
+      isBase64Encoded: true,
+    })) as { statusCode: number; headers: Record<string, string>; body: string };
+    return {
+      status: answer.statusCode,
+      headers: answer.headers,
+      body: answer.body === "" ? undefined : JSON.parse(answer.body),
+    };
+  };
+
+  let deliveries = 0;
+  return {
+    aws,
+    stint,
+    issuer,
+    config,
+    logged,
+    call,
+    administrator: clientSettings(aws),
+    jobToken: (claims = {}) => issuer.mint("github", claims),
+    personToken: (subject, groups) => issuer.mint("local", { sub: subject, groups }),
+    github: async (event, payload, delivery = `delivery-${++deliveries}`) => {
+      const raw = typeof payload === "string" ? payload : JSON.stringify(payload);
+      const answer = await call("POST", "/v1/webhooks/github", {
+        raw,
+        headers: {
+          "x-github-event": event,
+          "x-github-delivery": delivery,
+          "x-hub-signature-256": sign(raw),
+        },
+      });
+      await aws.settle();
+      return answer;
+    },
+    advance: (ms) => aws.advance(ms),
+    items: async () => {
+      const { Items = [] } = await db.send(new ScanCommand({ TableName: "stint" }));
+      return Items.map((item) => unmarshall(item));
+    },
+  };
+}
+
+export const sign = (raw: string, secret = webhookSecret("github")): string =>
+  `sha256=${createHmac("sha256", secret).update(raw).digest("hex")}`;
+
+/** The grant of an answer that must have one. */
+export const grantIn = (answer: Answer): GrantView => {
+  if (answer.body?.grant === undefined)
+    throw new Error(`no grant in ${answer.status} ${JSON.stringify(answer.body)}`);
+  return answer.body.grant;
+};
