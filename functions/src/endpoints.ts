@@ -45,7 +45,7 @@ export const listQuery = z.strictObject({
   cursor: z.string().max(500).exactOptional(),
 });
 
-const idempotencyKey = z
+export const idempotencyKey = z
   .string()
   .regex(/^[\x21-\x7e]{1,200}$/, "is 1 to 200 printable characters without spaces");
 

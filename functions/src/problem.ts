@@ -1,7 +1,7 @@
 import { type Code, GrantError } from "@stint/core/error";
 
 /** Every code's status and title: a new one does not compile until it is here. */
-const PROBLEMS = {
+export const PROBLEMS = {
   invalid_request: { status: 400, title: "The request is not valid" },
   unauthenticated: { status: 401, title: "The caller is not known" },
   refused: { status: 403, title: "Refused by the rules" },

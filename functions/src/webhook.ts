@@ -11,7 +11,7 @@ const MAX_WEBHOOK = 5_000_000;
 type PipelineIssuer = Extract<TrustedIssuer, { kind: "pipeline" }>;
 
 /** Webhooks of pipelines: they only end things, and their issuer is the one whose secret signed them. */
-const route: Route = {
+export const webhookRoute: Route = {
   method: "POST",
   path: "/v1/webhooks/{pipeline}",
   maxBytes: MAX_WEBHOOK,
@@ -46,6 +46,6 @@ async function signerOf(request: HttpRequest, app: App): Promise<PipelineIssuer>
   });
 }
 
-export const webhook = (app: App) => http(app, [route]);
+export const webhook = (app: App) => http(app, [webhookRoute]);
 
 export const handler = handlerOf(webhook);

@@ -513,9 +513,13 @@ describe("the audit log", () => {
     expect((await stored()).toSorted()).toEqual([...ids(1, 3), "event-9"]);
   });
 
-  test("faults on an object of somebody else under its name", async () => {
+  test.each<[string, Record<string, string>]>([
+    ["tells nothing", {}],
+    ["tells no number", { "last-sequence": "0x10" }],
+    ["ends before it begins", { "last-sequence": "1", "first-event": "event-1" }],
+  ])("faults on an object under its name that %s", async (_, Metadata) => {
     const { s3, log } = place();
-    await s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: keyOf(1), Body: "x" }));
+    await s3.send(new PutObjectCommand({ Bucket: BUCKET, Key: keyOf(1), Body: "x", Metadata }));
     await expect(log.append("shard-1", rows(1, 1))).rejects.toThrow(
       "not an object of the audit log",
     );

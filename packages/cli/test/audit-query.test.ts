@@ -473,6 +473,8 @@ describe("DuckDB's own walls, should the first one have a gap", () => {
     "COPY (SELECT 1) TO '$DIRECTORY/log/0.parquet'",
     "ATTACH '$DIRECTORY/log/new.db'",
     "SET enable_external_access = true",
+    "SET memory_limit = '1TB'",
+    "SET temp_directory = '/tmp'",
     "SET allowed_paths = ['/etc/hostname']",
     "INSTALL httpfs",
     "LOAD httpfs",

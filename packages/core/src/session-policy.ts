@@ -31,7 +31,7 @@ export const ESCAPES = [
   "ssm:StartSession",
 ] as const;
 
-export interface SessionPolicyInput {
+interface SessionPolicyInput {
   readonly target: AwsTarget;
   readonly namespace: string;
   readonly grantId: string;

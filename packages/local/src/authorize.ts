@@ -3,7 +3,7 @@ import { type Decision, evaluate, type Layer, type Principal } from "./iam/evalu
 import { createPolicyCache, type Policy } from "./iam/policy.ts";
 import { AwsError, type Call, type Caller, type Check, type World } from "./service.ts";
 import type { Iam, RoleState } from "./services/iam.ts";
-import { familyOf } from "./sigv4.ts";
+import { familyOf } from "./signature-errors.ts";
 
 /** @throws {AwsError} `AccessDenied` or `AccessDeniedException` for the first check that is not allowed. */
 export type Authorize = (service: string, checks: readonly Check[], call: Call) => void;

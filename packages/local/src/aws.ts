@@ -23,7 +23,8 @@ import {
   type SessionCredentials,
   sameSecret,
 } from "./sessions.ts";
-import { type Claims, createVerifier, familyOf, readSignature, signatureError } from "./sigv4.ts";
+import { familyOf, signatureError } from "./signature-errors.ts";
+import { type Claims, createVerifier, readSignature } from "./sigv4.ts";
 import { listen, NoAnswer, type SdkRequestHandler, sdkRequestHandler } from "./transport.ts";
 import { uuid } from "./uuid.ts";
 import { createBackground, createWorld, hexOf, seededRandom } from "./world.ts";

@@ -12,17 +12,17 @@ const text = (body: Uint8Array): string => {
   }
 };
 
-/** `Date` becomes seconds since the epoch and bytes become base64, as AWS's JSON has them. */
-const encode = (_: string, value: unknown) =>
-  value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value;
-
-/** The JSON text of an answer. Dates must be replaced before `JSON.stringify` calls their own `toJSON`. */
-const toJson = (output: unknown): string => JSON.stringify(plain(output), encode) ?? "{}";
+/**
+ * The JSON text of an answer: `Date` becomes seconds since the epoch and bytes become base64, as AWS's JSON has them,
+ * before `JSON.stringify` would call their own `toJSON`.
+ */
+const toJson = (output: unknown): string => JSON.stringify(plain(output)) ?? "{}";
 
 const plain = (value: unknown): unknown => {
   if (value instanceof Date) return value.getTime() / 1000;
   if (Array.isArray(value)) return value.map(plain);
-  if (value instanceof Uint8Array || typeof value !== "object" || value === null) return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
+  if (typeof value !== "object" || value === null) return value;
   const out: Record<string, unknown> = {};
   for (const [key, child] of Object.entries(value))
     if (child !== undefined) out[key] = plain(child);

@@ -27,6 +27,10 @@ export async function runDev(
         oidc: port(env, "STINT_OIDC_PORT", 4012),
       },
       ...(env.STINT_CONFIG === undefined ? {} : { config: env.STINT_CONFIG }),
+      log: {
+        info: () => {},
+        error: (message, details) => print(`! ${message} ${JSON.stringify(details)}`),
+      },
     });
   } catch (error) {
     print(`stint: ${error instanceof Error ? error.message : String(error)}`);

@@ -20,7 +20,10 @@ export interface Identity {
   readonly caller: Caller;
 }
 
-/** The administrator's key: the account's root, to which every policy of the account is open. */
+/**
+ * The administrator's key: the account's root, which needs no policy. Unlike AWS's root it may assume roles that trust
+ * the account, so that one key is enough to set an account up and try it.
+ */
 export const administrator: Credentials = { accessKeyId: "local", secretAccessKey: "local" };
 
 const BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";

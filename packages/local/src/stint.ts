@@ -39,19 +39,19 @@ import type { LocalIssuer } from "./issuer.ts";
 import { arns, DOORS, type Door, functionName, NAMES, permissions, policyOf } from "./roles.ts";
 import { dynamodb } from "./services/dynamodb.ts";
 import { events } from "./services/events.ts";
-import { kms } from "./services/kms.ts";
 import { s3 } from "./services/s3.ts";
 import { scheduler } from "./services/scheduler.ts";
 import { sqs } from "./services/sqs.ts";
-import { ssm } from "./services/ssm.ts";
+import { keysAndParameters } from "./services/ssm.ts";
 
-const SERVICES = { dynamodb, events, kms, s3, scheduler, sqs, ssm };
+const services = () => ({ dynamodb, events, s3, scheduler, sqs, ...keysAndParameters() });
 
 export type StintAws = ReturnType<typeof localAws>;
 
 /** Local AWS with every service that Stint and its tests use. */
-export const localAws = (options: Omit<LocalAwsOptions<typeof SERVICES>, "services"> = {}) =>
-  createLocalAws({ ...options, services: SERVICES });
+export const localAws = (
+  options: Omit<LocalAwsOptions<ReturnType<typeof services>>, "services"> = {},
+) => createLocalAws({ ...options, services: services() });
 
 export interface LocalStintOptions {
   readonly aws: StintAws;

@@ -1,6 +1,6 @@
 /** The demo: one GitHub run from its first webhook to its audit log, each step with what was sent and what came back. */
 import { spawn } from "node:child_process";
-import { createHmac } from "node:crypto";
+import { createHmac, randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import * as z from "zod";
 import type { Dev } from "./dev.ts";
@@ -35,7 +35,7 @@ export async function tell(dev: Dev, stage: Stage): Promise<boolean> {
       headers: {
         "content-type": "application/json",
         "x-github-event": "workflow_job",
-        "x-github-delivery": `demo-${action}`,
+        "x-github-delivery": randomUUID(),
         "x-hub-signature-256": `sha256=${signature}`,
       },
     });

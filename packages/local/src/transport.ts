@@ -111,11 +111,17 @@ export const sdkRequestHandler = (handle: Handle): SdkRequestHandler => ({
       }),
       options.abortSignal,
     );
-    const body = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
+    // As over HTTP: an answer to HEAD tells how long its body would be and has none.
+    const head = request.method === "HEAD";
+    const body = head
+      ? new Uint8Array()
+      : typeof answer.body === "string"
+        ? Buffer.from(answer.body)
+        : answer.body;
     return {
       response: {
         statusCode: answer.status,
-        headers: { ...answer.headers, "content-length": String(body.length) },
+        headers: { ...(head ? {} : { "content-length": String(body.length) }), ...answer.headers },
         // A stream, as over a socket: S3's GetObject gives its caller the body as it came.
         body: Readable.from(body.length === 0 ? [] : [body], { objectMode: false }),
       },

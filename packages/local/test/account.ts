@@ -1,91 +1,65 @@
-/** A local account with SDK clients for tests, and shorthands for roles in it. */
-import {
-  CreateRoleCommand,
-  type CreateRoleCommandInput,
-  IAMClient,
-  PutRolePolicyCommand,
-} from "@aws-sdk/client-iam";
-import { AssumeRoleCommand, type AssumeRoleCommandInput, STSClient } from "@aws-sdk/client-sts";
-import { createLocalAws, type LocalAwsOptions, type ServiceFactories } from "../src/aws.ts";
-import { type AdvancingClock, createVirtualClock } from "../src/clock.ts";
-import type { Credentials } from "../src/sessions.ts";
+import { CreateRoleCommand, IAMClient, PutRolePolicyCommand } from "@aws-sdk/client-iam";
+import { createLocalAws, type ServiceFactories } from "../src/aws.ts";
+import { createVirtualClock } from "../src/clock.ts";
 
-export const START = Date.parse("2026-01-01T00:00:00Z");
-export const ACCOUNT = "000000000000";
-export const arnOf = (role: string) => `arn:aws:iam::${ACCOUNT}:role/${role}`;
-export const ROOT = `arn:aws:iam::${ACCOUNT}:root`;
+/** Where the virtual clock begins. */
+export const start = Date.UTC(2026, 0, 5, 12, 0, 0);
+export const DAY = 86_400_000;
 
-export const document = (...statements: readonly object[]): string =>
-  JSON.stringify({ Version: "2012-10-17", Statement: statements });
-
-/** Trust in the account, for everything that assuming a role can ask. */
-export const trust = (principal: unknown = { AWS: ROOT }, more: object = {}): string =>
-  document({
-    Effect: "Allow",
-    Principal: principal,
-    Action: ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-    ...more,
-  });
-
-export const allowAll = document({ Effect: "Allow", Action: "*", Resource: "*" });
-
-export const createAccount = <S extends ServiceFactories = Record<never, never>>(
-  options: LocalAwsOptions<S> = {},
-) => {
-  const clock: AdvancingClock = options.clock ?? createVirtualClock(START);
-  const aws = createLocalAws<S>({ iamDelayMs: 0, ...options, clock });
-  const client = (credentials: Credentials) => ({
-    region: "us-east-1",
-    credentials,
-    requestHandler: aws.requestHandler,
-    maxAttempts: 1,
-  });
-  const iam = new IAMClient(client(aws.administrator));
-  const stsAs = (credentials: Credentials) => new STSClient(client(credentials));
-  return {
-    aws,
-    clock,
-    client,
-    iam,
-    iamAs: (credentials: Credentials) => new IAMClient(client(credentials)),
-    stsAs,
-    /** Creates a role, by default trusting the account and with no policy. */
-    async role(name: string, more: Partial<CreateRoleCommandInput> & { policy?: string } = {}) {
-      const { policy, ...input } = more;
+/** Local AWS with some services, and what an SDK client needs to be one of its callers. */
+export const account = <S extends ServiceFactories>(services: S, region = "us-east-1") => {
+  const aws = createLocalAws({ clock: createVirtualClock(start), iamDelayMs: 0, region, services });
+  const config = { region, requestHandler: aws.requestHandler, maxAttempts: 1 };
+  const administrator = { ...config, credentials: aws.administrator };
+  const iam = new IAMClient(administrator);
+  /** The client configuration of a new role that may do what these statements say. */
+  const role = async (RoleName: string, statements: readonly object[]) => {
+    const document = (Statement: readonly object[]) =>
+      JSON.stringify({ Version: "2012-10-17", Statement });
+    const trust = {
+      Effect: "Allow",
+      Principal: { Service: "lambda.amazonaws.com" },
+      Action: "sts:AssumeRole",
+    };
+    await iam.send(
+      new CreateRoleCommand({ RoleName, AssumeRolePolicyDocument: document([trust]) }),
+    );
+    if (statements.length > 0)
       await iam.send(
-        new CreateRoleCommand({ RoleName: name, AssumeRolePolicyDocument: trust(), ...input }),
+        new PutRolePolicyCommand({
+          RoleName,
+          PolicyName: "own",
+          PolicyDocument: document(statements),
+        }),
       );
-      if (policy !== undefined)
-        await iam.send(
-          new PutRolePolicyCommand({ RoleName: name, PolicyName: "own", PolicyDocument: policy }),
-        );
-      return arnOf(name);
-    },
-    async assume(
-      role: string,
-      more: Partial<AssumeRoleCommandInput> = {},
-      by: Credentials = aws.administrator,
-    ): Promise<Credentials & { expiration: Date; answer: object }> {
-      const answer = await stsAs(by).send(
-        new AssumeRoleCommand({ RoleArn: arnOf(role), RoleSessionName: "one", ...more }),
-      );
-      const keys = answer.Credentials;
-      if (!keys?.AccessKeyId || !keys.SecretAccessKey || !keys.SessionToken || !keys.Expiration)
-        throw new Error("no credentials in the answer");
-      return {
-        accessKeyId: keys.AccessKeyId,
-        secretAccessKey: keys.SecretAccessKey,
-        sessionToken: keys.SessionToken,
-        expiration: keys.Expiration,
-        answer,
-      };
-    },
+    const arn = `arn:aws:iam::000000000000:role/${RoleName}`;
+    return { ...config, credentials: aws.credentialsFor(arn, "test") };
   };
+  return { aws, administrator, role };
 };
 
-/** The name of the error that `work` ends with; "none" when it does not fail. */
-export const errorName = (work: Promise<unknown>): Promise<string> =>
-  work.then(
-    () => "none",
-    (error: unknown) => (error instanceof Error ? error.name : String(error)),
-  );
+/** Statements of one effect, in short. */
+export const allow = (
+  Action: string | string[],
+  Resource: string | string[],
+  Condition?: object,
+) => ({
+  Effect: "Allow",
+  Action,
+  Resource,
+  ...(Condition && { Condition }),
+});
+
+/** The error that a call ends with, as a caller tells it: its name and HTTP status. */
+export const failure = async (call: Promise<unknown>): Promise<string> => {
+  try {
+    await call;
+  } catch (error) {
+    if (error instanceof Error && "$metadata" in error) {
+      const { httpStatusCode } = error.$metadata as { httpStatusCode?: number }; // the SDK's own
+      return `${error.name} ${httpStatusCode}`;
+    }
+    throw error;
+  }
+  return "no error";
+};

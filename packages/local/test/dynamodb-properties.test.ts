@@ -81,8 +81,8 @@ describe("numbers", () => {
 describe("queries", () => {
   type Row = { pk: string; sk: number; grade: string | undefined; v: number };
   const row: fc.Arbitrary<Row> = fc.record({
-    pk: fc.constantFrom("a", "b", "ab", "a\u0000", "a\u0000b"),
-    sk: fc.integer({ min: -20, max: 20 }),
+    pk: fc.constantFrom("a", "b", "a\u0000"),
+    sk: fc.integer({ min: -6, max: 6 }),
     grade: fc.constantFrom("x", "y", undefined),
     v: fc.integer({ min: 0, max: 9 }),
   });
@@ -91,10 +91,10 @@ describe("queries", () => {
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("delete" as const), row }) },
   );
   const condition = fc.record({
-    pk: fc.constantFrom("a", "b", "ab", "a\u0000"),
+    pk: fc.constantFrom("a", "b", "a\u0000"),
     operator: fc.constantFrom("=", "<", "<=", ">", ">=", "between", "none"),
-    low: fc.integer({ min: -25, max: 25 }),
-    width: fc.integer({ min: 0, max: 20 }),
+    low: fc.integer({ min: -8, max: 8 }),
+    width: fc.integer({ min: 0, max: 6 }),
     forward: fc.boolean(),
     limit: fc.option(fc.integer({ min: 1, max: 7 }), { nil: undefined }),
     atLeast: fc.option(fc.integer({ min: 0, max: 9 }), { nil: undefined }),

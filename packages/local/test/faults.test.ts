@@ -1,8 +1,8 @@
 import { DescribeTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { createFaults, type FaultPlan } from "../src/faults.ts";
-import { createAccount, errorName, START } from "./account.ts";
-import { toyDynamodb } from "./toy.ts";
+import { createAccount, errorName, START } from "./kernel-account.ts";
+import { toyDynamodb } from "./kernel-toy.ts";
 
 const account = () => {
   const { aws, client } = createAccount({ services: { dynamodb: toyDynamodb } });

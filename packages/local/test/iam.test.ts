@@ -29,7 +29,7 @@ import {
   errorName,
   START,
   trust,
-} from "./account.ts";
+} from "./kernel-account.ts";
 
 const put = (RoleName: string, PolicyName: string, PolicyDocument: string) =>
   new PutRolePolicyCommand({ RoleName, PolicyName, PolicyDocument });

@@ -23,8 +23,8 @@ import {
   errorName,
   START,
   trust,
-} from "./account.ts";
-import { toyDynamodb } from "./toy.ts";
+} from "./kernel-account.ts";
+import { toyDynamodb } from "./kernel-toy.ts";
 
 const describeTable = (TableName = "orders") => new DescribeTableCommand({ TableName });
 

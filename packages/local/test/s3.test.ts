@@ -32,30 +32,13 @@ import {
   type S3ClientConfig,
 } from "@aws-sdk/client-s3";
 import { describe, expect, test } from "vitest";
-import { createLocalAws } from "../src/aws.ts";
-import { createVirtualClock } from "../src/clock.ts";
 import { s3 as s3Service } from "../src/services/s3.ts";
 import type { SdkRequest } from "../src/transport.ts";
-
-const start = Date.UTC(2026, 0, 5, 12, 0, 0);
-const DAY = 86_400_000;
+import { account, allow, DAY, failure, start } from "./account.ts";
 
 const local = (options: { region?: string } = {}) => {
-  const region = options.region ?? "us-east-1";
-  const aws = createLocalAws({
-    clock: createVirtualClock(start),
-    iamDelayMs: 0,
-    region,
-    services: { s3: s3Service },
-  });
-  const connect = (config: S3ClientConfig = {}) =>
-    new S3Client({
-      region,
-      credentials: aws.administrator,
-      requestHandler: aws.requestHandler,
-      maxAttempts: 1,
-      ...config,
-    });
+  const { aws, administrator, role } = account({ s3: s3Service }, options.region);
+  const connect = (config: S3ClientConfig = {}) => new S3Client({ ...administrator, ...config });
   const client = connect();
   const put = (Key: string, Body: PutObjectCommandInput["Body"] = "x", more = {}) =>
     client.send(new PutObjectCommand({ Bucket: "bucket", Key, Body, ...more }));
@@ -69,27 +52,15 @@ const local = (options: { region?: string } = {}) => {
     client.send(
       new PutBucketVersioningCommand({ Bucket: "bucket", VersioningConfiguration: { Status } }),
     );
-  return { aws, client, connect, put, get, list, versioning };
+  const as = async (name: string, statements: readonly object[]) =>
+    new S3Client(await role(name, statements));
+  return { aws, client, connect, put, get, list, versioning, as };
 };
 
 const withBucket = (options: { objectLock?: boolean } = {}) => {
   const world = local();
   world.aws.services.s3.ensureBucket("bucket", options);
   return world;
-};
-
-/** The error that a call ends with, as a caller tells it: its name and HTTP status. */
-const failure = async (call: Promise<unknown>): Promise<string> => {
-  try {
-    await call;
-  } catch (error) {
-    if (error instanceof Error && "$metadata" in error) {
-      const { httpStatusCode } = error.$metadata as { httpStatusCode?: number }; // the SDK's own
-      return `${error.name} ${httpStatusCode}`;
-    }
-    throw error;
-  }
-  return "no error";
 };
 
 /** Sends what a command would, but changed on its way, before it is signed. */
@@ -917,5 +888,129 @@ describe("what is not known is refused", () => {
       root(status) + root(status),
     ])
       expect(await send(bad)).toBe("MalformedXML 400");
+  });
+});
+
+describe("permissions", () => {
+  const bucket = "arn:aws:s3:::bucket";
+  const Bucket = "bucket";
+
+  test("are asked by exact action and key", async () => {
+    const { as, put } = withBucket();
+    await put("mine/a");
+    await put("other/a");
+    const one = await as("one", [
+      allow(["s3:GetObject", "s3:PutObject"], `${bucket}/mine/*`),
+      allow("s3:ListBucket", bucket, { StringLike: { "s3:prefix": "mine/*" } }),
+    ]);
+    const outcome = (call: (Key: string) => Promise<unknown>) =>
+      Promise.all(["mine/a", "other/a"].map((Key) => failure(call(Key))));
+    const denied = "AccessDenied 403";
+    expect(await outcome((Key) => one.send(new GetObjectCommand({ Bucket, Key })))).toEqual([
+      "no error",
+      denied,
+    ]);
+    expect(
+      await outcome((Key) => one.send(new PutObjectCommand({ Bucket, Key, Body: "1" }))),
+    ).toEqual(["no error", denied]);
+    expect(await outcome((Key) => one.send(new DeleteObjectCommand({ Bucket, Key })))).toEqual([
+      denied,
+      denied,
+    ]);
+    expect(
+      await outcome((Key) => one.send(new GetObjectCommand({ Bucket, Key, VersionId: "null" }))),
+    ).toEqual([denied, denied]);
+    expect(
+      await outcome((Prefix) => one.send(new ListObjectsV2Command({ Bucket, Prefix }))),
+    ).toEqual(["no error", denied]);
+    expect(await failure(one.send(new ListObjectsV2Command({ Bucket })))).toBe(denied);
+    expect(
+      await failure(one.send(new ListObjectVersionsCommand({ Bucket, Prefix: "mine/" }))),
+    ).toBe(denied);
+    expect(
+      await failure(
+        one.send(new CopyObjectCommand({ Bucket, Key: "mine/b", CopySource: "bucket/other/a" })),
+      ),
+    ).toBe(denied);
+    expect(
+      await failure(
+        one.send(new CopyObjectCommand({ Bucket, Key: "mine/b", CopySource: "bucket/mine/a" })),
+      ),
+    ).toBe("no error");
+    expect(await failure(one.send(new ListBucketsCommand({})))).toBe(denied);
+    expect(await failure(one.send(new CreateBucketCommand({ Bucket: "new-one" })))).toBe(denied);
+  });
+
+  test("who may not list is not told that a key is missing", async () => {
+    const { as } = withBucket();
+    const blind = await as("blind", [allow("s3:GetObject", `${bucket}/*`)]);
+    const seeing = await as("seeing", [
+      allow("s3:GetObject", `${bucket}/*`),
+      allow("s3:ListBucket", bucket),
+    ]);
+    const get = (client: S3Client) =>
+      failure(client.send(new GetObjectCommand({ Bucket, Key: "none" })));
+    expect(await get(blind)).toBe("AccessDenied 403");
+    expect(await get(seeing)).toBe("NoSuchKey 404");
+  });
+
+  test("a comparing put needs to read, a locking put needs to lock", async () => {
+    const { as, put } = withBucket({ objectLock: true });
+    const { ETag } = await put("a");
+    const one = await as("one", [allow("s3:PutObject", `${bucket}/*`)]);
+    const write = (more: Partial<PutObjectCommandInput>) =>
+      failure(one.send(new PutObjectCommand({ Bucket, Key: "a", Body: "1", ...more })));
+    expect(await write({ IfMatch: ETag })).toBe("AccessDenied 403");
+    expect(await write({ IfNoneMatch: "*" })).toBe("PreconditionFailed 412");
+    const lock = {
+      ObjectLockMode: "GOVERNANCE",
+      ObjectLockRetainUntilDate: new Date(start + DAY),
+    } as const;
+    expect(await write(lock)).toBe("AccessDenied 403");
+    expect(await write({ ObjectLockLegalHoldStatus: "ON" })).toBe("AccessDenied 403");
+  });
+
+  test("governance yields to who may bypass it and says so, compliance to nobody", async () => {
+    const { as, put } = withBucket({ objectLock: true });
+    const lock = { ObjectLockMode: "GOVERNANCE", ObjectLockRetainUntilDate: new Date(start + DAY) };
+    const { VersionId } = await put("a", "1", lock);
+    const may = await as("may", [
+      allow(["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], `${bucket}/*`),
+    ]);
+    const mayNot = await as("maynot", [allow("s3:DeleteObjectVersion", `${bucket}/*`)]);
+    const remove = (client: S3Client, BypassGovernanceRetention: boolean) =>
+      failure(
+        client.send(
+          new DeleteObjectCommand({ Bucket, Key: "a", VersionId, BypassGovernanceRetention }),
+        ),
+      );
+    expect(await remove(mayNot, true)).toBe("AccessDenied 403");
+    expect(await remove(may, false)).toBe("AccessDenied 403");
+    expect(await remove(may, true)).toBe("no error");
+  });
+
+  test("a bucket's policy grants and denies", async () => {
+    const { as, client, put } = withBucket();
+    await put("a");
+    const one = await as("one", []);
+    const get = () => failure(one.send(new GetObjectCommand({ Bucket, Key: "a" })));
+    const policy = (Effect: "Allow" | "Deny", Principal: object | string) =>
+      client.send(
+        new PutBucketPolicyCommand({
+          Bucket,
+          Policy: JSON.stringify({
+            Version: "2012-10-17",
+            Statement: [{ Effect, Principal, Action: "s3:*", Resource: `${bucket}/*` }],
+          }),
+        }),
+      );
+    expect(await get()).toBe("AccessDenied 403");
+    await policy("Allow", { AWS: "arn:aws:iam::000000000000:role/one" });
+    expect(await get()).toBe("no error");
+    await policy("Deny", "*");
+    expect(await get()).toBe("AccessDenied 403");
+    expect(await failure(client.send(new GetObjectCommand({ Bucket, Key: "a" })))).toBe(
+      "AccessDenied 403",
+    );
   });
 });

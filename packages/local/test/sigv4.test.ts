@@ -5,7 +5,7 @@ import { createLocalAws } from "../src/aws.ts";
 import type { AwsRequest } from "../src/service.ts";
 import { createVerifier, readSignature } from "../src/sigv4.ts";
 import type { SdkRequest, SdkRequestHandler } from "../src/transport.ts";
-import { errorName, trust } from "./account.ts";
+import { errorName, trust } from "./kernel-account.ts";
 
 const EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

@@ -21,7 +21,7 @@ import {
   ROOT,
   START,
   trust,
-} from "./account.ts";
+} from "./kernel-account.ts";
 
 const MINUTE = 60_000;
 const listRoles = new ListRolesCommand({});

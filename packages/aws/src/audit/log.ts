@@ -71,18 +71,17 @@ export function createAuditLog(options: AuditLogOptions): AuditLog {
       const key = `${prefix}day=${day}/${name}.parquet`;
       if (await put(key, shard, rest)) return;
       const { Metadata } = await s3.send(new HeadObjectCommand({ Bucket: bucket, Key: key }));
-      const there = { event: Metadata?.["first-event"], last: Metadata?.["last-sequence"] };
-      if (there.last === undefined || !/^[0-9]+$/.test(there.last)) {
+      const last = lastOf(Metadata);
+      if (last === undefined || last < BigInt(first.sequenceNumber)) {
         throw new Error(`${key} in ${bucket} is not an object of the audit log`);
       }
-      if (there.event !== encodeURIComponent(first.record.id)) {
+      if (Metadata?.["first-event"] !== encodeURIComponent(first.record.id)) {
         // Another shard's: sequence numbers are unique in a shard only, and taking this object for ours loses records.
         if (distinct !== "") throw new Error(`${key} in ${bucket} begins with another record`);
         distinct = `-${sha256(first.record.id).slice(0, 16)}`;
         continue;
       }
-      const last = BigInt(there.last);
-      rest = rest.filter((row) => row.sequenceNumber > String(last));
+      rest = rest.filter((row) => BigInt(row.sequenceNumber) > last);
       distinct = "";
     }
   }
@@ -112,6 +111,12 @@ function metadataOf(shard: string, rows: readonly AuditRow[]): Record<string, st
     records: String(rows.length),
     shard: encodeURIComponent(shard),
   };
+}
+
+/** The sequence number up to which an object goes; nothing where it does not say. */
+function lastOf(metadata: Record<string, string> | undefined): bigint | undefined {
+  const last = metadata?.["last-sequence"];
+  return last !== undefined && /^[0-9]+$/.test(last) ? BigInt(last) : undefined;
 }
 
 /** The records of each UTC day, in the order of the stream. */

@@ -12,7 +12,7 @@ import {
   TargetSchema,
 } from "./schema.ts";
 
-export interface Findings {
+interface Findings {
   readonly problems: readonly Finding[];
   readonly warnings: readonly Finding[];
 }

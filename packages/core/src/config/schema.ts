@@ -11,7 +11,7 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const HINT_DURATION = "write one whole number and one unit, s, m or h: 90s, 20m, 2h";
 
 /** The longest grant: longer than a working day is not "as long as the test runs". */
-export const LONGEST_GRANT_SECONDS = 12 * 3600;
+const LONGEST_GRANT_SECONDS = 12 * 3600;
 
 const name = z
   .string()
@@ -114,7 +114,7 @@ export const DurationSchema = strict({
   max: duration(60, LONGEST_GRANT_SECONDS),
 });
 
-export const ProfileSchema = strict({
+const ProfileSchema = strict({
   description: z.string().max(1_024, "is longer than 1,024 characters").optional(),
   duration: DurationSchema,
   lease: duration(60, 3600)
@@ -135,7 +135,7 @@ const person = strict({ person: group });
 const slack = strict({ slack: strict({ group: text }) });
 const pipeline = z.object({ pipeline: name }).catchall(text);
 
-export const ToSchema = z.union([pipeline, person, slack], {
+const ToSchema = z.union([pipeline, person, slack], {
   error: "needs one of pipeline, person, slack",
 });
 

@@ -17,7 +17,7 @@ const LONGEST_TEXT = 2_000_000;
 /** About three times what a configuration needs. */
 const DEEPEST = 32;
 
-export interface Yaml {
+interface Yaml {
   /** Plain data; undefined where the text is no YAML at all. */
   readonly data: unknown;
   readonly problems: readonly Problem[];

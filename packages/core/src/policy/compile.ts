@@ -3,13 +3,13 @@ import type { Config, Profile, Rule, To } from "../profile.ts";
 import { entity, isGlob, pattern, quote } from "./text.ts";
 
 /** One policy in Cedar's text. A rule's own id is its `request`; the rest has a suffix that no id can have. */
-export interface CompiledPolicy {
+interface CompiledPolicy {
   readonly id: string;
   readonly text: string;
 }
 
-export const mayId = (rule: string): string => `${rule}/may`;
-export const approvalId = (rule: string): string => `${rule}/approval`;
+const mayId = (rule: string): string => `${rule}/may`;
+const approvalId = (rule: string): string => `${rule}/approval`;
 
 /** The policies that the rules of one profile mean, in the file's order. */
 export function compileProfile(

@@ -7,7 +7,7 @@ import { capOf } from "./compile.ts";
 import { type Match, matchTo } from "./match.ts";
 
 /** One way in which a rule may allow the action: by its `to`, or as approver by its `approval.from`. */
-export interface Way {
+interface Way {
   readonly rule: Rule;
   readonly to: To;
   /** Only for `request`. */

@@ -16,7 +16,7 @@ export interface HandWritten {
   readonly unconditional: boolean;
 }
 
-export interface ReadCedar {
+interface ReadCedar {
   readonly policies: readonly HandWritten[];
   readonly problems: readonly Problem[];
 }

@@ -20,7 +20,7 @@ export interface Evaluated {
   readonly errors: readonly string[];
 }
 
-export interface Question {
+interface Question {
   readonly action: Action;
   readonly principal: Principal;
   readonly now: number;

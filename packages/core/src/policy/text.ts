@@ -23,7 +23,7 @@ export const pattern = (glob: string): string => escaped(glob, /["\\]/);
 /** `Stint::Profile::"orders"` */
 export const entity = (type: EntityType, id: string): string => `Stint::${type}::${quote(id)}`;
 
-export type EntityType = "Action" | "Group" | "Job" | "Person" | "Profile" | "SlackGroup";
+type EntityType = "Action" | "Group" | "Job" | "Person" | "Profile" | "SlackGroup";
 
 export const isGlob = (value: string): boolean => value.includes("*");
 

@@ -6,7 +6,7 @@ import { cedarSchema } from "./cedar-schema.ts";
 import { compileProfile } from "./compile.ts";
 import { cedarProblems, type HandWritten, place, readCedarFiles } from "./handwritten.ts";
 
-export interface Validation {
+interface Validation {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }

@@ -24,15 +24,19 @@ function encodeScalar(value: AttributeValue): string {
   throw new TypeError("only S, N and B can be keys");
 }
 
-/** FNV-1a. Two units of 15 bits, which keeps them under `AFTER`. */
+const HASH_BITS = 28;
+
+/** FNV-1a, as four units of 7 bits: a key in ASCII stays a string of single bytes, which is smaller and faster. */
 function scatter(part: string): string {
   let hash = 0x811c9dc5;
   for (let at = 0; at < part.length; at++) hash = Math.imul(hash ^ part.charCodeAt(at), 0x01000193);
   // One more round: FNV leaves short texts close together in the upper bits.
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  hash ^= hash >>> 12;
-  return String.fromCharCode((hash >>> 17) & 0x7fff, (hash >>> 2) & 0x7fff);
+  return hashText((hash ^ (hash >>> 12)) >>> (32 - HASH_BITS));
 }
+
+const hashText = (hash: number): string =>
+  String.fromCharCode(hash >>> 21, (hash >>> 14) & 0x7f, (hash >>> 7) & 0x7f, hash & 0x7f);
 
 /** The stretch of a partition begins with this. */
 export function partitionKey(value: AttributeValue): string {
@@ -52,4 +56,4 @@ export const segmentStart = (segment: number, of: number): string =>
     ? ""
     : segment >= of
       ? AFTER
-      : String.fromCharCode(Math.floor((segment * 0x8000) / of));
+      : hashText(Math.floor((segment * 2 ** HASH_BITS) / of));

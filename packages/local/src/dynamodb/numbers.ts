@@ -74,12 +74,16 @@ export function compareNumbers(a: string, b: string): number {
 export function encodeNumber(text: string): string {
   const { negative, digits, exponent } = parse(text);
   if (digits === "") return "1";
-  if (!negative) return `2${String.fromCharCode(0x200 + exponent)}${digits}`;
+  if (!negative) return `2${magnitude(exponent)}${digits}`;
   let complement = "";
   for (const digit of digits) complement += 9 - Number(digit);
   // The tilde makes a shorter run of digits, which is closer to zero, the larger one.
-  return `0${String.fromCharCode(0x200 - exponent)}${complement}~`;
+  return `0${magnitude(-exponent)}${complement}~`;
 }
+
+/** Two printable units in the exponent's order, which lies within ±130. */
+const magnitude = (exponent: number): string =>
+  String.fromCharCode(0x30 + ((exponent + 130) >> 4), 0x30 + ((exponent + 130) & 15));
 
 /** Exact sum or difference. @throws ValidationException when the result has more than 38 digits. */
 export function addNumbers(a: string, b: string, sign: 1 | -1): string {

@@ -2,7 +2,7 @@
 import type { Check } from "../service.ts";
 import type { Catalogue, Entry } from "./catalogue.ts";
 import { type Placeholders, rootsOf } from "./expressions.ts";
-import { partitionNamed } from "./reads.ts";
+import { partitionNamed } from "./key-conditions.ts";
 import type { ExpressionKind } from "./syntax.ts";
 import { attributeOf, type Item, isRecord } from "./values.ts";
 import { leadingValue, type ReturnValues } from "./writes.ts";

@@ -153,12 +153,12 @@ export class Table {
     // The last of several rows with one key holds, as with puts.
     const last = new Map(rows.map((row) => [row.key, row]));
     for (const row of last.values()) this.#bytes += row.size;
-    append(this.rows, [...last]);
+    append(this.rows, last);
     this.#indexes.forEach((index, at) => {
-      const entries: [string, Row][] = [];
+      const entries = new Map<string, Row>();
       for (const row of last.values()) {
         const key = row.indexKeys[at];
-        if (key !== undefined) entries.push([key, row]);
+        if (key !== undefined) entries.set(key, row);
       }
       append(index.rows, entries);
     });
@@ -236,9 +236,11 @@ export const projected = (index: Index, item: Item): Item =>
       );
 
 /** Puts many entries in. A tree takes them much faster in its own order. */
-function append(rows: Ordered<Row>, entries: [string, Row][]): void {
-  entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [key, row] of entries) rows.set(key, row);
+function append(rows: Ordered<Row>, entries: ReadonlyMap<string, Row>): void {
+  for (const key of [...entries.keys()].sort()) {
+    const row = entries.get(key);
+    if (row !== undefined) rows.set(key, row);
+  }
 }
 
 function move(

@@ -1,7 +1,7 @@
 /** Encrypting and decrypting under symmetric keys. */
 import { z } from "zod";
 import { AwsError, type Check, operation } from "../service.ts";
-import { bytes, keyId } from "./input.ts";
+import { base64, bytes, keyId } from "./input.ts";
 import {
   checkUsable,
   findKey,
@@ -100,7 +100,11 @@ export const cipherOperations = (ring: Keyring) => {
           NumberOfBytes ?? (KeySpec === "AES_128" ? 16 : 32),
         );
         const CiphertextBlob = encryptUnder(ring, key, Plaintext, input.EncryptionContext);
-        return { KeyId: key.arn, CiphertextBlob, ...(withPlaintext ? { Plaintext } : {}) };
+        return {
+          KeyId: key.arn,
+          CiphertextBlob: base64(CiphertextBlob),
+          ...(withPlaintext ? { Plaintext: base64(Plaintext) } : {}),
+        };
       },
     });
   return {
@@ -116,7 +120,7 @@ export const cipherOperations = (ring: Keyring) => {
         const key = findKey(ring, input.KeyId);
         return {
           KeyId: key.arn,
-          CiphertextBlob: encryptUnder(ring, key, input.Plaintext, input.EncryptionContext),
+          CiphertextBlob: base64(encryptUnder(ring, key, input.Plaintext, input.EncryptionContext)),
           EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
         };
       },
@@ -139,7 +143,7 @@ export const cipherOperations = (ring: Keyring) => {
         const key = keyOfBlob(ring, input.CiphertextBlob, input.KeyId);
         return {
           KeyId: key.arn,
-          Plaintext: decryptUnder(key, input.CiphertextBlob, input.EncryptionContext),
+          Plaintext: base64(decryptUnder(key, input.CiphertextBlob, input.EncryptionContext)),
           EncryptionAlgorithm: "SYMMETRIC_DEFAULT",
         };
       },
@@ -171,7 +175,9 @@ export const cipherOperations = (ring: Keyring) => {
         const to = findKey(ring, input.DestinationKeyId);
         const plaintext = decryptUnder(from, input.CiphertextBlob, input.SourceEncryptionContext);
         return {
-          CiphertextBlob: encryptUnder(ring, to, plaintext, input.DestinationEncryptionContext),
+          CiphertextBlob: base64(
+            encryptUnder(ring, to, plaintext, input.DestinationEncryptionContext),
+          ),
           SourceKeyId: from.arn,
           KeyId: to.arn,
           SourceEncryptionAlgorithm: "SYMMETRIC_DEFAULT",

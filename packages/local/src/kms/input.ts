@@ -13,3 +13,6 @@ export const bytes = (max: number) =>
 
 /** An id, an ARN, or an alias. */
 export const keyId = z.string().min(1).max(2048);
+
+/** Bytes of an answer. Told outright: a Buffer's own `toJSON` would get in before the protocol's encoding. */
+export const base64 = (data: Uint8Array): string => Buffer.from(data).toString("base64");

@@ -1,7 +1,7 @@
 /** Signing and verifying with RSA and P-256 keys. */
 import { z } from "zod";
 import { AwsError, operation } from "../service.ts";
-import { bytes, keyId } from "./input.ts";
+import { base64, bytes, keyId } from "./input.ts";
 import {
   checkUsable,
   findKey,
@@ -62,7 +62,7 @@ export const signatureOperations = (ring: Keyring) => {
         const { key, signer, algorithm, digest } = prepare(input);
         return {
           KeyId: key.arn,
-          Signature: signer.sign(digest, algorithm),
+          Signature: base64(signer.sign(digest, algorithm)),
           SigningAlgorithm: input.SigningAlgorithm,
         };
       },
@@ -87,7 +87,7 @@ export const signatureOperations = (ring: Keyring) => {
         const { spec } = key.material;
         return {
           KeyId: key.arn,
-          PublicKey: signerOf(key).publicDer,
+          PublicKey: base64(signerOf(key).publicDer),
           CustomerMasterKeySpec: spec,
           KeySpec: spec,
           KeyUsage: usageOf(key),

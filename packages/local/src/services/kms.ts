@@ -15,11 +15,13 @@ import type { Check, Service, World } from "../service.ts";
 
 /** What KMS does for another service of the account, on behalf of that service's caller. */
 export interface KmsService extends Service {
-  /** The permission that the caller needs on the key; without a key it is the service's own. */
+  /**
+   * The permission that the caller needs: on the key to encrypt under (without one it is the service's own), or on
+   * the key that made a blob.
+   */
   readonly checkVia: (
     service: string,
-    action: "Encrypt" | "Decrypt",
-    key: string | undefined,
+    what: { readonly encryptUnder: string | undefined } | { readonly decrypt: Uint8Array },
     context: EncryptionContext,
   ) => Check;
   /** Encrypts under a key by its id, ARN or alias, or under the service's own. */
@@ -44,12 +46,16 @@ export const kms = (world: World): KmsService => {
     name: "kms",
     protocol: jsonProtocol({ version: "1.1", target: "TrentService" }),
     operations: { ...keyOperations(ring), ...cipherOperations(ring), ...signatureOperations(ring) },
-    checkVia: (service, action, named, encryptionContext) =>
-      keyCheck(ring, action, keyFor(service, named), {
+    checkVia(service, what, encryptionContext) {
+      const asked = {
         encryptionContext,
         viaService: `${service}.${world.region}.amazonaws.com`,
         more: SYMMETRIC,
-      }),
+      };
+      return "decrypt" in what
+        ? keyCheck(ring, "Decrypt", keyOfBlob(ring, what.decrypt), asked)
+        : keyCheck(ring, "Encrypt", keyFor(service, what.encryptUnder), asked);
+    },
     encryptVia(service, named, plaintext, context) {
       const key = keyFor(service, named);
       return { blob: encryptUnder(ring, key, plaintext, context), keyArn: key.arn };

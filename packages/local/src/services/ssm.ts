@@ -117,11 +117,15 @@ export const ssm = (world: World, kms: KmsService = ownKms(world)): Service => {
       const parameter = parameters.get(name);
       if (!decrypts || parameter?.type !== "SecureString") return [];
       const version = parameter.versions.find((of) => String(of.version) === selector);
-      const { keyId } = version ?? latest(parameter);
-      return [kms.checkVia("ssm", "Decrypt", keyId, contextOf(name))];
+      const { value } = version ?? latest(parameter);
+      return [kms.checkVia("ssm", { decrypt: Buffer.from(value, "base64") }, contextOf(name))];
     });
 
-  const remove = (given: string): boolean => parameters.delete(resolve(given).name);
+  /** Parameters go as a whole: a name with a version names nothing that could be deleted. */
+  const remove = (given: string): boolean => {
+    const { name, selector } = resolve(given);
+    return selector === undefined && parameters.delete(name);
+  };
 
   const below = (path: string, recursive: boolean): readonly Parameter[] => {
     const start = path.endsWith("/") ? path : `${path}/`;
@@ -151,7 +155,7 @@ export const ssm = (world: World, kms: KmsService = ownKms(world)): Service => {
         return [
           permission("PutParameter", name, { "ssm:Overwrite": String(input.Overwrite ?? false) }),
           ...(type === "SecureString"
-            ? [kms.checkVia("ssm", "Encrypt", input.KeyId, contextOf(name))]
+            ? [kms.checkVia("ssm", { encryptUnder: input.KeyId }, contextOf(name))]
             : []),
         ];
       },
@@ -324,5 +328,17 @@ export const ssm = (world: World, kms: KmsService = ownKms(world)): Service => {
     name: "ssm",
     protocol: jsonProtocol({ version: "1.1", target: "AmazonSSM" }),
     operations,
+  };
+};
+
+/** Factories of KMS and Parameter Store for one account, the second using the first one's keys. */
+export const keysAndParameters = () => {
+  let keys: KmsService | undefined;
+  return {
+    kms: (world: World): KmsService => {
+      keys = ownKms(world);
+      return keys;
+    },
+    ssm: (world: World): Service => ssm(world, keys),
   };
 };
