@@ -22,11 +22,13 @@ const ref = (kind: "schemas" | "responses" | "parameters" | "headers", name: str
   $ref: `#/components/${kind}/${name}`,
 });
 
-/** Zod says some things that nobody who reads the document needs: that keys are text, what a date is in full. */
+/** Zod says things that nobody who reads the document needs: that keys are text, what a date is, which integers are safe. */
 const SETTINGS = {
   io: "input",
   override: ({ jsonSchema }: { jsonSchema: Json }) => {
     if (jsonSchema.format === "date-time") delete jsonSchema.pattern;
+    if (jsonSchema.maximum === Number.MAX_SAFE_INTEGER) delete jsonSchema.maximum;
+    if (jsonSchema.minimum === Number.MIN_SAFE_INTEGER) delete jsonSchema.minimum;
     delete jsonSchema.propertyNames;
   },
 } as const;
@@ -51,13 +53,10 @@ function schemas(): Json {
   );
 }
 
-const annotated = (
-  { properties = {}, ...json }: Json,
-  of: Readonly<Record<string, object>>,
-): Json => ({
+const annotated = (json: Json, of: Readonly<Record<string, object>>): Json => ({
   ...json,
   properties: Object.fromEntries(
-    Object.entries(properties as Json).map(([name, schema]) => [
+    Object.entries((json.properties ?? {}) as Json).map(([name, schema]) => [
       name,
       { ...(schema as Json), ...of[name] }, // a property's schema is an object, as zod writes them
     ]),
@@ -169,7 +168,11 @@ function operationOf(route: Route, operation: Operation): Json {
     tags: [tag],
     summary,
     ...(description === undefined ? {} : { description }),
-    security: doors.map((door) => ({ [door]: [] })),
+    security: doors.flatMap((door) =>
+      (door === "signature" ? Object.keys(signatureSchemes()) : [door]).map((name) => ({
+        [name]: [],
+      })),
+    ),
     ...(given.length === 0 ? {} : { parameters: given }),
     ...(body === undefined
       ? {}
@@ -205,10 +208,19 @@ function paths(): Record<string, Json> {
   return made;
 }
 
-const signatureHeaders = (): string =>
-  Object.values(pipelines)
-    .map(({ name, webhook }) => `${name}: \`${webhook.signatureHeader}\``)
-    .join(", ");
+/** Each pipeline signs its deliveries in a header of its own. */
+const signatureSchemes = (): Json =>
+  Object.fromEntries(
+    Object.values(pipelines).map(({ name, webhook }) => [
+      `${name}Signature`,
+      {
+        type: "apiKey",
+        in: "header",
+        name: webhook.signatureHeader,
+        description: `A signature over the body's bytes, as ${name} makes it`,
+      },
+    ]),
+  );
 
 /** The document, made anew. What is served is the committed text of it. */
 export const openapiDocument = (): Json => ({
@@ -245,12 +257,7 @@ export const openapiDocument = (): Json => ({
         scheme: "bearer",
         description: "The `token` that a request for a grant was answered with",
       },
-      signature: {
-        type: "apiKey",
-        in: "header",
-        name: "X-Signature",
-        description: `Each pipeline signs in its own header (${signatureHeaders()}), over the body's bytes`,
-      },
+      ...signatureSchemes(),
     },
     headers: {
       wwwAuthenticate: { schema: { type: "string" } },

@@ -190,6 +190,7 @@ export const queryNotes: Notes<typeof listQuery> = {
     type: "integer",
     minimum: 1,
     maximum: 100,
+    default: 50,
     pattern: undefined,
   },
   cursor: { description: "Where the page before ended" },
