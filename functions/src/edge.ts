@@ -49,7 +49,7 @@ export function http(app: App, routes: readonly Route[]) {
       handler: ((event: HttpEvent) => endpoint(requestOf(event, maxBytes), app)) as never,
     })),
     notFoundResponse: ({ method, path }: { method: string; path: string }) => {
-      throw new GrantError("route_not_found", `there is no ${method} ${path}`, {
+      throw new GrantError("route_not_found", `there is no ${clipped(`${method} ${path}`)}`, {
         hint: "GET /openapi.json lists what there is",
       });
     },
@@ -79,11 +79,14 @@ function logged(app: App, event: HttpEvent, response: Reply, code?: string): voi
   app.log.info("request", {
     requestId: idOf(event),
     method: event.requestContext.http.method,
-    path: event.rawPath,
+    path: event.rawPath.split("/").map(named).join("/"),
     status: response.statusCode,
     ...(code === undefined ? {} : { code }),
   });
 }
+
+/** Our paths' own parts and ids, and nothing else: somebody will put a token where an id belongs. */
+const named = (part: string): string => (/^[\w.-]{0,40}$/.test(part) ? part : "…");
 
 /** Name, message and cause: never the properties, which may hold what was sent. */
 function describe(error: unknown): string {
@@ -97,12 +100,12 @@ function requestOf(event: HttpEvent, maxBytes: number): HttpRequest {
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(event.headers))
     if (value !== undefined) headers[name.toLowerCase()] = value;
-  const query: Record<string, string> = {};
-  for (const [name, value] of new URLSearchParams(event.rawQueryString)) {
-    if (Object.hasOwn(query, name))
-      throw new GrantError("invalid_request", `${name} is there more than once`);
-    query[name] = value;
-  }
+  const search = new URLSearchParams(event.rawQueryString);
+  // Made of entries, so that `__proto__` is a name like any other, and refused like any other.
+  const query: Record<string, string> = Object.fromEntries(search);
+  const twice = [...search.keys()].find((name, at, all) => all.indexOf(name) !== at);
+  if (twice !== undefined)
+    throw new GrantError("invalid_request", `${clipped(twice)} is there more than once`);
   const path: Record<string, string> = {};
   for (const [name, value] of Object.entries(event.pathParameters ?? {}))
     if (value !== undefined) path[name] = value;
@@ -119,29 +122,62 @@ function bytesOf({ body = "", isBase64Encoded }: HttpEvent, maxBytes: number): U
   return bytes;
 }
 
-/** The body as JSON of one shape. @throws GrantError invalid_request, naming the field */
-export function bodyOf<T>(request: HttpRequest, schema: z.ZodType<T>): T {
-  return checked(schema, jsonOf(request.body), "the body");
+/** The body as a flat JSON object of one shape. @throws GrantError invalid_request, naming the field */
+export function bodyOf<T extends object>(request: HttpRequest, schema: z.ZodType<T>): T {
+  const text = textOf(request.body);
+  const checkedBody = checked(schema, parsed(text), "the body");
+  // Whoever else reads the first of two fields, or cannot store half a character, would read another request than we.
+  const names = namesIn(text);
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined)
+    throw new GrantError("invalid_request", `the body is not valid: ${twice}: is there twice`);
+  const broken = Object.entries(checkedBody).find(([, value]) => isBroken(value));
+  if (broken !== undefined)
+    throw new GrantError("invalid_request", `the body is not valid: ${broken[0]}: is not Unicode`);
+  return checkedBody;
 }
 
+/** The names in a JSON object that has no objects in it. */
+const namesIn = (text: string): unknown[] =>
+  [...text.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?/g)].flatMap(([, name = "", colon]) =>
+    colon === undefined ? [] : [JSON.parse(name)],
+  );
+
+const isBroken = (value: unknown): boolean => typeof value === "string" && !value.isWellFormed();
+
 /** @throws GrantError invalid_request */
-export function jsonOf(body: Uint8Array): unknown {
+export const jsonOf = (body: Uint8Array): unknown => parsed(textOf(body));
+
+const NOT_JSON = "the body is not JSON in UTF-8";
+
+function textOf(body: Uint8Array): string {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+    return new TextDecoder("utf-8", { fatal: true }).decode(body);
   } catch {
-    throw new GrantError("invalid_request", "the body is not JSON in UTF-8");
+    throw new GrantError("invalid_request", NOT_JSON);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new GrantError("invalid_request", NOT_JSON);
   }
 }
 
 export function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.slice(0, 3).map((issue) => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const problems = result.error.issues.slice(0, 3).map((issue) => {
     const path = issue.path.map(String).join(".");
     return path === "" ? issue.message : `${path}: ${issue.message}`;
   });
-  throw new GrantError("invalid_request", `${where} is not valid: ${problems.join("; ")}`);
+  throw new GrantError("invalid_request", `${where} is not valid: ${clipped(problems.join("; "))}`);
 }
+
+/** What a caller sent may be quoted to them, but a long request gets no long answer. */
+const clipped = (text: string): string => (text.length <= 300 ? text : `${text.slice(0, 300)}…`);
 
 const BEARER = /^Bearer +([^\s]+)$/i;
 

@@ -1,6 +1,6 @@
 import { credentials } from "@stint/broker/holder";
 import { decideApproval, get, list, remove } from "@stint/broker/people";
-import { leaseSeconds, request, tryOut } from "@stint/broker/request";
+import { considered, leaseSeconds, request, tryOut } from "@stint/broker/request";
 import { credentialsView, viewOf } from "@stint/broker/view";
 import { GrantError } from "@stint/core/error";
 import { STATES } from "@stint/core/grant";
@@ -29,9 +29,9 @@ export const approvalRequest = z.strictObject({
 
 export const listQuery = z.strictObject({
   state: z.enum(STATES).exactOptional(),
-  profile: z.string().max(100).exactOptional(),
-  principal: z.string().max(500).exactOptional(),
-  job: z.string().max(200).exactOptional(),
+  profile: z.string().min(1).max(100).exactOptional(),
+  principal: z.string().min(1).max(500).exactOptional(),
+  job: z.string().min(1).max(200).exactOptional(),
   stuck: z
     .enum(["true", "false"])
     .transform((text) => text === "true")
@@ -138,11 +138,16 @@ export const routes: readonly Route[] = [
     path: "/v1/decisions",
     endpoint: async (req, app) => {
       const caller = await principalOf(req, app);
-      const decision = await tryOut(app.deps, caller, bodyOf(req, grantRequest));
+      const body = bodyOf(req, grantRequest);
+      const decision = await tryOut(app.deps, caller, body);
       return reply(
         200,
         decision.allowed
-          ? { allowed: true, rule: decision.rule, explanation: { failed: [], considered: 1 } }
+          ? {
+              allowed: true,
+              rule: decision.rule,
+              explanation: { failed: [], considered: considered(app.deps, body.profile) },
+            }
           : { allowed: false, explanation: decision.told },
       );
     },

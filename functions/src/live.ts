@@ -69,12 +69,16 @@ export function compose(outside: Outside): App {
   const { settings: set, config, aws, now, sleep, log } = outside;
   const issuers = outside.issuers ?? trustedIssuers(config.issuers);
   const secrets = createSecrets(new SSMClient(aws), now);
-  const ulid = monotonicFactory(outside.random);
+  const random = outside.random ?? Math.random;
+  const ulid = monotonicFactory(random);
   const deps: Deps = {
     config,
     policy: preparePolicy(config, pipelineClaims()),
-    store: createStore(new DynamoDBClient(aws), set.STINT_TABLE),
-    target: stsTarget(new STSClient(aws)),
+    store: createStore(new DynamoDBClient(aws), set.STINT_TABLE, (attempt) =>
+      // Full jitter up to 1.6 s.
+      sleep(random() * Math.min(1_600, 25 * 2 ** attempt)),
+    ),
+    target: stsTarget(new STSClient(aws), accountOf(set.STINT_EXPIRE_ARN)),
     schedules: createSchedules(new SchedulerClient(aws), {
       group: set.STINT_SCHEDULE_GROUP,
       target: set.STINT_EXPIRE_ARN,
@@ -102,6 +106,9 @@ export function compose(outside: Outside): App {
   };
 }
 
+/** The account that an ARN is of. */
+const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
+
 /** The configuration beside the function, with the Cedar files beside it. @throws Error naming every problem */
 export function readConfig(file: string): Config {
   const directory = dirname(file);
@@ -126,7 +133,8 @@ export const live = once((): App => {
   return compose({
     settings: settings.parse(env),
     config: readConfig(env.STINT_CONFIG ?? "stint.yaml"),
-    aws: {},
+    // A call that hangs must not take the whole function's time with it.
+    aws: { requestHandler: { connectionTimeout: 1_000, requestTimeout: 5_000 } },
     fetch,
     now: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

@@ -36,11 +36,12 @@ const unless = (holds: boolean, at: string, problem: string) => (holds ? [] : [`
 const list = (of: unknown): unknown[] => (Array.isArray(of) ? of : [of]);
 const none: Keyword = () => [];
 
-const KEYWORDS: Readonly<Record<string, Keyword>> = {
+export const KEYWORDS: Readonly<Record<string, Keyword>> = {
   type: (value, of, at) => unless(list(of).includes(typeOf(value)), at, `is no ${list(of)}`),
   enum: (value, of, at) => unless(list(of).includes(value), at, `is none of ${list(of)}`),
   const: (value, of, at) => unless(value === of, at, `is not ${of}`),
-  pattern: (value, of, at) => unless(new RegExp(String(of), "u").test(String(value)), at, `is not ${of}`),
+  pattern: (value, of, at) =>
+    unless(new RegExp(String(of), "u").test(String(value)), at, `is not ${of}`),
   format: (value, of, at) =>
     of === "date-time"
       ? unless(new Date(String(value)).toISOString() === value, at, "is no time")
@@ -66,35 +67,41 @@ const KEYWORDS: Readonly<Record<string, Keyword>> = {
           .filter(([name]) => !isObject(properties) || !Object.hasOwn(properties, name))
           .flatMap(([name, one]) => mismatches(of, one, `${at}.${name}`))
       : [],
-  items: (value, of, at) =>
-    list(value).flatMap((one, i) => mismatches(of, one, `${at}[${i}]`)),
+  items: (value, of, at) => list(value).flatMap((one, i) => mismatches(of, one, `${at}[${i}]`)),
   description: none,
   examples: none,
   default: none,
 };
 
 /** What of `value` is not as `schema` says, each with its place. Throws on a keyword that it does not know. */
-export function mismatches(schema: unknown, value: unknown, at = "answer"): string[] {
-  const { allOf, ...own } = deref(schema);
-  // The first part of an `allOf` tells of every field; the others narrow some of them.
-  const [whole, ...narrower] = allOf === undefined ? [own] : list(allOf);
-  const wider = narrower.flatMap((part) => {
-    const { properties } = deref(part);
-    return Object.entries(isObject(properties) ? properties : {}).flatMap(([name, one]) =>
-      isObject(value) ? mismatches(one, value[name], `${at}.${name}`) : [],
-    );
+export function mismatches(of: unknown, value: unknown, at = "answer"): string[] {
+  const schema = deref(of);
+  if (schema.allOf !== undefined) {
+    // The first part tells of every field; the others narrow some of them.
+    const [whole, ...narrower] = list(schema.allOf);
+    return [
+      ...mismatches(whole, value, at),
+      ...narrower.flatMap((part) =>
+        Object.entries(propertiesOf(part)).flatMap(([name, one]) =>
+          mismatches(one, isObject(value) ? value[name] : undefined, `${at}.${name}`),
+        ),
+      ),
+    ];
+  }
+  // Of a value of another type the other keywords would only repeat that.
+  const type = schema.type === undefined ? [] : KEYWORDS.type?.(value, schema.type, at, schema);
+  if (type !== undefined && type.length > 0) return type;
+  return Object.entries(schema).flatMap(([name, said]) => {
+    const keyword = KEYWORDS[name];
+    if (keyword === undefined) throw new Error(`${at}: the keyword ${name} is not known here`);
+    return keyword(value, said, at, schema);
   });
-  const whole_ = whole === own ? own : deref(whole);
-  const type = KEYWORDS.type?.(value, whole_.type ?? typeOf(value), at, whole_) ?? [];
-  if (type.length > 0) return type;
-  return Object.entries(whole_)
-    .flatMap(([name, of]) => {
-      const keyword = KEYWORDS[name];
-      if (keyword === undefined) throw new Error(`${at}: the keyword ${name} is not known here`);
-      return keyword(value, of, at, whole_);
-    })
-    .concat(wider);
 }
+
+const propertiesOf = (schema: unknown): Json => {
+  const { properties } = deref(schema);
+  return isObject(properties) ? properties : {};
+};
 
 interface Said {
   readonly status: number;
@@ -108,12 +115,16 @@ export function undescribed(method: string, path: string, answer: Said): string[
   const template = Object.keys(committed.paths).find((one) =>
     new RegExp(`^${one.replaceAll(/\{[a-z]+\}/g, "[^/]+").replaceAll(".", "\\.")}$`).test(plain),
   );
-  const item = isObject(committed.paths) && template !== undefined ? committed.paths[template] : {};
+  const item = template === undefined ? {} : resolved("#/paths")[template];
   const operation: unknown = isObject(item) ? item[method.toLowerCase()] : undefined;
   const what = `${method} ${template ?? plain} ${answer.status}`;
   // What is no route has one answer, which the document tells of in words.
   if (!isObject(operation))
-    return mismatches({ $ref: "#/components/responses/route_not_found/content/application~1problem+json/schema" }, answer.body, what);
+    return mismatches(
+      { $ref: "#/components/responses/route_not_found/content/application~1problem+json/schema" },
+      answer.body,
+      what,
+    );
   const responses = isObject(operation.responses) ? operation.responses : {};
   const response = responses[String(answer.status)];
   if (response === undefined) return [`${what} is not described`];
@@ -121,7 +132,9 @@ export function undescribed(method: string, path: string, answer: Said): string[
   const type = answer.headers["content-type"] ?? "";
   const media = isObject(content) ? content[type] : undefined;
   if (!isObject(media)) return [`${what}: ${type} is not described`];
-  return isObject(media.schema) && media.schema.type === "object" && media.schema.properties === undefined
+  return isObject(media.schema) &&
+    media.schema.type === "object" &&
+    media.schema.properties === undefined
     ? []
     : mismatches(media.schema, answer.body, what);
 }

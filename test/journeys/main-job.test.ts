@@ -39,7 +39,7 @@ describe("a job's access", () => {
     const read = await s3.send(new GetObjectCommand({ Bucket: "orders-it", Key: key }));
     expect(await read.Body?.transformToString()).toBe("{}");
     await expect(
-      s3.send(new PutObjectCommand({ Bucket: "orders-it", Key: "it-other/x", Body: "" })),
+      s3.send(new PutObjectCommand({ Bucket: "orders-it", Key: "it-other/x", Body: "x" })),
     ).rejects.toMatchObject({ name: "AccessDenied" });
 
     const reported = await world.github("workflow_job", demoJobPayload("completed"));

@@ -215,7 +215,7 @@ describe("reading", () => {
     const [first] = ids;
     const job = await own.call("GET", "/v1/grants?job=1291536064&limit=100", { token });
     expect(job.body.grants).toHaveLength(7);
-    const principal = `github:127.0.0.1:4012:186853002:1:1:1291536064`;
+    const principal = `github:token.actions.githubusercontent.com:186853002:1:1:1291536064`;
     const one = await own.call("GET", `/v1/grants?principal=${encodeURIComponent(principal)}`, {
       token,
     });

@@ -1,6 +1,6 @@
 /** One world for a journey: Stint deployed into local AWS under a clock that only the test moves. */
 import { createHmac } from "node:crypto";
-import { DynamoDBClient, ScanCommand } from "@aws-sdk/client-dynamodb";
+import { DynamoDBClient, paginateScan } from "@aws-sdk/client-dynamodb";
 import { S3Client } from "@aws-sdk/client-s3";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { GrantView } from "@stint/broker/view";
@@ -85,9 +85,16 @@ export const holding = (
 export const s3Of = (world: World, of: Parameters<typeof holding>[1]): S3Client =>
   new S3Client({ ...holding(world, of), forcePathStyle: true });
 
-export async function createWorld(
-  options: { readonly config?: Config; readonly iamDelayMs?: number } = {},
-): Promise<World> {
+export interface WorldOptions {
+  readonly config?: Config;
+  readonly iamDelayMs?: number;
+  /** 1: no call is repeated by the SDK, whose waiting between attempts is in real time. */
+  readonly maxAttempts?: number;
+  /** Stands between Stint and the issuer: sees what is fetched, and may answer otherwise or fail. */
+  readonly onFetch?: (url: string, next: () => Response) => Response;
+}
+
+export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const config = options.config ?? readConfig(DEMO_CONFIG);
   const clock = createVirtualClock(START);
   const aws = localAws({
@@ -106,12 +113,16 @@ export async function createWorld(
     aws,
     config,
     issuer,
+    ...(options.maxAttempts === undefined ? {} : { maxAttempts: options.maxAttempts }),
     fetch: async (url) => {
-      const { status, body, headers } = issuer.handle({
-        method: "GET",
-        path: String(url).slice(ISSUER.length),
-      });
-      return new Response(body, { status, headers: { ...headers } });
+      const next = () => {
+        const { status, body, headers } = issuer.handle({
+          method: "GET",
+          path: url.slice(ISSUER.length),
+        });
+        return new Response(body, { status, headers: { ...headers } });
+      };
+      return options.onFetch === undefined ? next() : options.onFetch(url, next);
     },
     log: {
       info: (message, details) => logged.push({ level: "info", message, details }),
@@ -170,13 +181,15 @@ export async function createWorld(
     },
     advance: (ms) => aws.advance(ms),
     items: async () => {
-      const { Items = [] } = await db.send(new ScanCommand({ TableName: "stint" }));
-      return Items.map((item) => unmarshall(item));
+      const all: Array<Record<string, unknown>> = [];
+      for await (const { Items = [] } of paginateScan({ client: db }, { TableName: "stint" }))
+        all.push(...Items.map((item) => unmarshall(item)));
+      return all;
     },
   };
 }
 
-export const sign = (raw: string, secret = webhookSecret("github")): string =>
+export const sign = (raw: string | Uint8Array, secret = webhookSecret("github")): string =>
   `sha256=${createHmac("sha256", secret).update(raw).digest("hex")}`;
 
 /** The grant of an answer that must have one. */

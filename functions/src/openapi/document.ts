@@ -48,7 +48,7 @@ function schemas(): Json {
   return Object.fromEntries(
     Object.keys(components).map((name) => {
       const { $schema: _, $id: __, ...json } = made[name] ?? {};
-      return [name, name in notes ? annotated(json, notes[name as keyof typeof notes]) : json]; // by the test before it
+      return [name, name in notes ? annotated(json, notes[name as keyof typeof notes]) : json]; // just tested
     }),
   );
 }
@@ -64,7 +64,7 @@ const annotated = (json: Json, of: Readonly<Record<string, object>>): Json => ({
 });
 
 /** The path's placeholders, each with what it stands for. */
-const PATH_PARAMETERS: Readonly<Record<string, Json>> = {
+const pathParameters = (): Json => ({
   id: {
     name: "id",
     in: "path",
@@ -79,10 +79,10 @@ const PATH_PARAMETERS: Readonly<Record<string, Json>> = {
     description: "The pipeline's name, as in rules",
     schema: { type: "string", enum: Object.keys(pipelines) },
   },
-};
+});
 
 const parameters = (): Json => ({
-  ...PATH_PARAMETERS,
+  ...pathParameters(),
   idempotencyKey: {
     name: "Idempotency-Key",
     in: "header",
@@ -97,14 +97,8 @@ const parameters = (): Json => ({
 function queryParameters(): Json[] {
   const { properties = {} } = jsonSchemaOf(listQuery);
   return Object.entries(properties as Record<string, Json>).map(([name, schema]) => {
-    const { description, ...note } = queryNotes[name as keyof typeof queryNotes]; // keys of the same schema
-    return {
-      name,
-      in: "query",
-      required: false,
-      ...(description === undefined ? {} : { description }),
-      schema: { ...schema, ...note },
-    };
+    const note = queryNotes[name as keyof typeof queryNotes]; // keys of the same schema
+    return { name, in: "query", required: false, schema, ...note };
   });
 }
 

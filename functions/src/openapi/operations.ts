@@ -178,20 +178,24 @@ export const notes = {
   } satisfies Notes<typeof approvalRequest>,
 } satisfies Partial<Record<SchemaName, object>>;
 
-/** The list's parameters. In a query everything is text; a document says what the text stands for. */
-export const queryNotes: Notes<typeof listQuery> = {
+/** The list's parameters. In a query everything is text; `schema` says what the text stands for. */
+export const queryNotes: Readonly<
+  Record<
+    keyof z.input<typeof listQuery>,
+    { readonly description?: string; readonly schema?: object }
+  >
+> = {
   state: {},
   profile: { description: "Only grants of this profile" },
   principal: { description: "Only grants of the principal with this id" },
   job: { description: "Only grants of the job with this id at its pipeline" },
-  stuck: { description: "Only grants whose ending is stuck, or is not" },
-  limit: {
-    description: "Grants on one page, at most 100",
-    type: "integer",
-    minimum: 1,
-    maximum: 100,
-    default: 50,
-    pattern: undefined,
+  stuck: {
+    description: "Only grants whose ending is stuck, or is not",
+    schema: { type: "boolean" },
   },
-  cursor: { description: "Where the page before ended" },
+  limit: {
+    description: "Grants on one page",
+    schema: { type: "integer", minimum: 1, maximum: 100, default: 50 },
+  },
+  cursor: { description: "The `cursor` of the page before" },
 };

@@ -2,50 +2,61 @@ import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { Change } from "@stint/broker/relay";
 import * as z from "zod";
-import { auditRecords, type StreamEvent } from "./audit/record.ts";
-import { denialItem } from "./store/items.ts";
+import type { StreamEvent } from "./audit/record.ts";
 import { DENIAL_PREFIX } from "./store/keys.ts";
-
-export type TableEvent = StreamEvent;
 
 const text = z.string();
 const run = { pipeline: text, issuer: text, run: text, attempt: text };
 
-const endAttribute = z.discriminatedUnion("kind", [
+const jobEnd = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("job.ended"), job: z.strictObject({ ...run, job: text }) }),
   z.strictObject({ kind: z.literal("run.ended"), ...run }),
 ]);
 
+/** Only what is acted on is looked at: a fault in anything else of an item must not keep access from ending. */
+const tombstone = z.object({
+  end: jobEnd,
+  audit: z.object({ actor: z.object({ id: text }) }),
+});
+const denial = z.object({ role: text });
+const grant = z.object({ grant: z.object({ id: text }) });
+
 type Image = Readonly<Record<string, AttributeValue>>;
 
+export interface Task {
+  readonly sequenceNumber: string;
+  /** @throws Error where the item is not one that we wrote */
+  readonly change: () => Change;
+}
+
 /** What each record of a batch asks for, in its order; records that ask for nothing are left out. */
-export function relayTasks(
-  event: TableEvent,
-): Array<{ readonly sequenceNumber: string; readonly change: Change }> {
-  const records = new Map(auditRecords(event).map((row) => [row.sequenceNumber, row.record]));
-  return event.Records.flatMap(({ eventName, dynamodb }) => {
+export function relayTasks(event: StreamEvent): Task[] {
+  return event.Records.flatMap(({ eventName, dynamodb }): Task[] => {
     const sequenceNumber = dynamodb?.SequenceNumber;
     if (sequenceNumber === undefined || eventName === "REMOVE") return [];
     // DynamoDB's own notation, which `unmarshall` checks.
     const image = (dynamodb?.NewImage ?? {}) as Image;
     const before = (dynamodb?.OldImage ?? {}) as Image;
-    const record = records.get(sequenceNumber);
-    const denial =
-      eventName === "INSERT" && image.sk?.S?.startsWith(DENIAL_PREFIX) === true
-        ? denialItem.parse(unmarshall(image))
-        : undefined;
-    const ended = image.endedAt !== undefined && before.endedAt === undefined;
-    const end =
-      ended && image.end !== undefined
-        ? endAttribute.parse(unmarshall({ end: image.end }).end)
-        : undefined;
-    if (record === undefined && denial === undefined && end === undefined) return [];
-    const change: Change = {
-      id: sequenceNumber,
-      ...(record === undefined ? {} : { record }),
-      ...(denial === undefined ? {} : { denial: { role: denial.role } }),
-      ...(end === undefined ? {} : { end }),
-    };
-    return [{ sequenceNumber, change }];
+    const read = readerOf(image, before);
+    if (read === undefined) return [];
+    return [{ sequenceNumber, change: () => ({ id: sequenceNumber, ...read(unmarshall(image)) }) }];
   });
 }
+
+function readerOf(
+  image: Image,
+  before: Image,
+): ((item: unknown) => Omit<Change, "id">) | undefined {
+  if (image.sk?.S?.startsWith(DENIAL_PREFIX) === true && before.sk === undefined)
+    return (item) => ({ denial: denial.parse(item) });
+  if (image.end !== undefined && before.end === undefined)
+    return (item) => {
+      const { end, audit } = tombstone.parse(item);
+      return { end: { of: end, actor: { kind: "webhook", id: audit.actor.id } } };
+    };
+  if (stateOf(image) === "ended" && stateOf(before) !== "ended")
+    return (item) => ({ ended: grant.parse(item).grant.id });
+  return undefined;
+}
+
+const stateOf = (image: Image): string | undefined => image.grant?.M?.state?.S;

@@ -1,3 +1,4 @@
+import { createSecretKey } from "node:crypto";
 import { GetParameterCommand, ParameterNotFound, type SSMClient } from "@aws-sdk/client-ssm";
 import type { TokenKeys } from "@stint/broker/ports";
 import * as z from "zod";
@@ -41,7 +42,8 @@ const keysParameter = z.strictObject({
     .array(
       z.strictObject({
         version: z.string().min(1),
-        key: z.base64().transform((text) => Buffer.from(text, "base64")),
+        // Prepared once: a key that comes as bytes is set up anew for each token.
+        key: z.base64().transform((text) => createSecretKey(text, "base64")),
       }),
     )
     .min(1)
@@ -59,7 +61,7 @@ export function createTokenKeys(secrets: Secrets, parameter: string): TokenKeys 
       if (value === undefined) throw new Error(`there is no parameter ${parameter}`);
       if (parsed?.from !== value) {
         const { keys } = keysParameter.parse(JSON.parse(value));
-        if (keys.some(({ key }) => key.length < SHORTEST_KEY))
+        if (keys.some(({ key: { symmetricKeySize = 0 } }) => symmetricKeySize < SHORTEST_KEY))
           throw new Error(`a key in ${parameter} is shorter than ${SHORTEST_KEY} bytes`);
         parsed = { from: value, keys };
       }

@@ -22,7 +22,10 @@ const REFUSALS = new Set([
  * Sessions of the profile's role, each narrowed to its grant. STS knows no session under 900 s; the lease's exact end
  * is inside the session policy, so that the end needs nothing from us.
  */
-export const stsTarget = (sts: STSClient): Target => ({
+export const stsTarget = (sts: STSClient, account: string): Target => ({
+  // A role of another account cannot be reached by our own revoker: its leases are left to their end, and say so.
+  revocability: ({ role }) => (role.split(":")[4] === account ? "next-request" : "lapse"),
+
   async mint({ grant, target, until, now }) {
     try {
       const { Credentials: minted } = await sts.send(

@@ -1,7 +1,6 @@
 import type { Actor } from "@stint/core/audit";
-import { denied, running } from "@stint/core/grant";
-import { changeRecord, type Deps } from "./deps.ts";
-import { inTurns } from "./ending.ts";
+import type { Deps } from "./deps.ts";
+import { endDenied, inTurns } from "./ending.ts";
 import type { Denial } from "./ports.ts";
 
 const REVOKER: Actor = { kind: "revoker", id: "revoker" };
@@ -52,17 +51,6 @@ function fitting(deps: Deps, role: string, denials: Denial[]): Denial[] {
 /** The denial is in IAM: the grant is ended once that is so in each of its roles. */
 async function settled(deps: Deps, denial: Denial, at: number): Promise<void> {
   await deps.store.markDenied(denial, at);
-  for (let stored = await deps.store.find(denial.grant); stored !== undefined; ) {
-    const { grant } = stored;
-    if (grant.state !== "ending") return;
-    const roles = new Set(
-      running(grant.leases, at).flatMap((lease) => grant.targets[lease.target]?.role ?? []),
-    );
-    for (const role of roles)
-      if ((await deps.store.denial(role, grant.id))?.deniedAt === undefined) return;
-    const after = denied(grant, at);
-    const result = await deps.store.replace(stored, after, changeRecord(deps, after, REVOKER, at));
-    if (result.kind !== "changed") return;
-    stored = result.stored;
-  }
+  const stored = await deps.store.find(denial.grant);
+  if (stored !== undefined) await endDenied(deps, stored, REVOKER);
 }

@@ -1,12 +1,5 @@
 import type { Actor, Details } from "@stint/core/audit";
-import {
-  due,
-  type EndReason,
-  end as ended,
-  type Grant,
-  type Lease,
-  running,
-} from "@stint/core/grant";
+import { denied, due, type EndReason, end as ended, type Grant, running } from "@stint/core/grant";
 import { changeRecord, type Deps } from "./deps.ts";
 import type { Denial, JobEnd, Stored } from "./ports.ts";
 
@@ -18,14 +11,12 @@ export function denialsOf(grant: Grant, now: number): Denial[] {
   if (grant.state !== "ending") return [];
   const until = new Map<string, number>();
   for (const lease of running(grant.leases, now)) {
-    const role = roleOf(grant, lease);
-    if (role !== undefined) until.set(role, Math.max(until.get(role) ?? 0, lease.until));
+    const target = grant.targets[lease.target];
+    if (target !== undefined && target.revocability !== "lapse")
+      until.set(target.role, Math.max(until.get(target.role) ?? 0, lease.until));
   }
   return [...until].map(([role, last]) => ({ role, grant: grant.id, until: last }));
 }
-
-const roleOf = (grant: Grant, lease: Lease): string | undefined =>
-  grant.targets[lease.target]?.role;
 
 /**
  * Ends a grant for a reason. Safe to call from everywhere at once: one end and one reason win, and the caller gets
@@ -78,19 +69,46 @@ export async function endJob(deps: Deps, end: JobEnd, actor: Actor): Promise<num
   return ids.length;
 }
 
+/**
+ * Ends a grant whose sessions are denied in each of its roles. True where nothing remains to be denied. The denial is
+ * marked first and the grant ended after it: who stops in between leaves the rest to the sweeper.
+ */
+export async function endDenied(deps: Deps, first: Stored, actor: Actor): Promise<boolean> {
+  for (let stored = first; stored.grant.state === "ending"; ) {
+    const { grant } = stored;
+    const now = deps.ambient.now();
+    const times: number[] = [];
+    for (const { role } of denialsOf(grant, now)) {
+      const deniedAt = (await deps.store.denial(role, grant.id))?.deniedAt;
+      if (deniedAt === undefined) return false;
+      times.push(deniedAt);
+    }
+    // No lease runs any more: that is for `finish` to say, which claims no denial.
+    if (times.length === 0) return false;
+    const after = denied(grant, Math.max(...times));
+    const result = await deps.store.replace(stored, after, changeRecord(deps, after, actor, now));
+    if (result.kind !== "changed") return true;
+    stored = result.stored;
+  }
+  return true;
+}
+
 /** Looks after everything whose time has come, by the table alone. Returns how many grants it looked at. */
 export async function sweep(deps: Deps): Promise<number> {
   let count = 0;
   const actor: Actor = { kind: "sweeper", id: "sweeper" };
+  const failures: unknown[] = [];
   const batch: string[] = [];
   const flush = async () => {
-    await inTurns(batch.splice(0), 16, async (id) => {
+    const done = inTurns(batch.splice(0), 16, async (id) => {
       const stored = await endIfDue(deps, id, actor);
+      if (stored?.grant.state !== "ending" || (await endDenied(deps, stored, actor))) return;
       // Whatever became of the message that its end sent: its roles are marked again until it is done.
-      if (stored?.grant.state === "ending")
-        for (const denial of denialsOf(stored.grant, deps.ambient.now()))
-          await deps.dirty.mark(denial.role, `sweep:${id}:${stored.version}`);
+      for (const denial of denialsOf(stored.grant, deps.ambient.now()))
+        await deps.dirty.mark(denial.role, `sweep:${id}:${stored.version}`);
     });
+    // A grant that nobody can end must not keep those after it alive.
+    await done.catch((error: unknown) => failures.push(error));
   };
   for await (const id of deps.store.due(deps.ambient.now())) {
     count++;
@@ -98,6 +116,8 @@ export async function sweep(deps: Deps): Promise<number> {
     if (batch.length === 256) await flush();
   }
   await flush();
+  if (failures.length > 0)
+    throw new AggregateError(failures, "some grants could not be looked after");
   return count;
 }
 

@@ -3,7 +3,7 @@ import { GrantError } from "@stint/core/error";
 import { claim, type Grant, ISSUING_MS, plan } from "@stint/core/grant";
 import { decide } from "@stint/core/policy/decide";
 import type { Caller, Principal } from "@stint/core/principal";
-import { changeRecord, type Deps } from "./deps.ts";
+import { changeRecord, type Deps, decisionRecord } from "./deps.ts";
 import { endIfDue } from "./ending.ts";
 import { grantEnded, type Issued, open, refresh, storedOf } from "./issue.ts";
 import type { Stored } from "./ports.ts";
@@ -30,7 +30,19 @@ export async function credentials(
   leaseSeconds: number | undefined,
 ): Promise<Issued> {
   const stored = await deps.store.find(id);
-  if (stored === undefined || !holds(caller, stored.grant)) throw notFound(id);
+  if (stored === undefined) throw notFound(id);
+  if (!holds(caller, stored.grant)) {
+    if (caller.kind === "principal")
+      await deps.store.note(
+        decisionRecord(deps, "grant.refused", caller.principal, deps.ambient.now(), {
+          grant: stored.grant,
+          token: caller.token,
+          code: "grant_not_found",
+          why: "credentials",
+        }),
+      );
+    throw notFound(id);
+  }
   return continueGrant(deps, stored, stored.grant.principal, leaseSeconds);
 }
 

@@ -3,6 +3,7 @@ import { GrantError } from "@stint/core/error";
 import {
   type Active,
   type Grant,
+  isLive,
   type Lease,
   lease as leased,
   type Opening,
@@ -126,11 +127,15 @@ export const jobEnded = (): GrantError =>
   });
 
 export const grantEnded = (grant: Grant): GrantError =>
-  new GrantError("grant_ended", `grant ${grant.id} is ${grant.state}${whyText(grant)}`, {
+  new GrantError("grant_ended", `grant ${grant.id} ${standing(grant)}`, {
     hint: "ask anew with another Idempotency-Key",
   });
 
-const whyText = (grant: Grant): string => ("why" in grant ? ` (${grant.why})` : "");
+function standing(grant: Grant): string {
+  // Closed to refreshes by an end that has not been written yet.
+  if (isLive(grant)) return "is being ended";
+  return `is ${grant.state} (${grant.why})`;
+}
 
 /** The grant that a conditional write left behind, whoever wrote it. @throws GrantError job_ended */
 export function storedOf(result: Replaced): Stored {

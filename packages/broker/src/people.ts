@@ -64,10 +64,13 @@ export async function decideApproval(
   id: string,
   { decision, reason }: ApprovalRequest,
 ): Promise<Grant> {
-  if (caller.kind !== "principal" || caller.principal.kind !== "person")
-    throw new GrantError("refused", "only a person can approve or refuse");
-  const { principal } = caller;
   let stored = await deps.store.find(id);
+  if (caller.kind !== "principal" || caller.principal.kind !== "person") {
+    if (caller.kind === "principal" && stored !== undefined)
+      await noteRefused(deps, caller.principal, stored.grant, "approve");
+    throw new GrantError("refused", "only a person can approve or refuse");
+  }
+  const { principal } = caller;
   if (stored === undefined) throw notFound(id);
   if (stored.grant.principal.id === principal.id) {
     await noteRefused(deps, principal, stored.grant, "nobody approves their own");
@@ -170,8 +173,17 @@ export async function list(deps: Deps, caller: Caller, query: ListRequest): Prom
   const { principal } = caller;
   const profiles = eligible(deps.policy, principal, "read", deps.ambient.now());
   const { profile, principal: of, cursor, ...rest } = query;
-  if (profile !== undefined && of === undefined && !profiles.includes(profile))
+  if (profile !== undefined && of === undefined && !profiles.includes(profile)) {
+    await deps.store.note(
+      decisionRecord(deps, "grant.refused", principal, deps.ambient.now(), {
+        token: caller.token,
+        profile,
+        code: "refused",
+        why: "list",
+      }),
+    );
     throw new GrantError("refused", "no rule lets you read grants of this profile");
+  }
   const own = principal.id;
   // A cursor names its index partition by position, so it cannot name another's.
   const partitions =
@@ -185,6 +197,30 @@ export async function list(deps: Deps, caller: Caller, query: ListRequest): Prom
     (grant.principal.id === own || profiles.includes(grant.profile)) &&
     (profile === undefined || grant.profile === profile);
 
+  const page = await pageOf(deps, partitions, visible, rest, cursor);
+  if (profiles.length > 0)
+    await deps.store.note(
+      decisionRecord(deps, "grant.read", principal, deps.ambient.now(), {
+        token: caller.token,
+        why: "list",
+        ...(profile === undefined ? {} : { profile }),
+      }),
+    );
+  return page;
+}
+
+interface Partition {
+  readonly kind: "profile" | "principal";
+  readonly key: string;
+}
+
+async function pageOf(
+  deps: Deps,
+  partitions: readonly Partition[],
+  visible: (grant: Grant) => boolean,
+  query: Omit<ListQuery, "from">,
+  cursor: string | undefined,
+): Promise<Page> {
   let [at, from] = readCursor(cursor);
   const grants: Grant[] = [];
   for (let pages = 0; pages < PAGES && grants.length < query.limit; pages++) {
@@ -193,7 +229,7 @@ export async function list(deps: Deps, caller: Caller, query: ListRequest): Prom
     const page: Page = await (source.kind === "profile"
       ? deps.store.byProfile
       : deps.store.byPrincipal)(source.key, {
-      ...rest,
+      ...query,
       limit: query.limit - grants.length,
       ...(from === undefined ? {} : { from }),
     });

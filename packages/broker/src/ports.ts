@@ -2,10 +2,11 @@
  * What the use cases need from outside, named by the domain. `packages/aws` implements these; the simulation and the
  * tests drive the same implementations against local AWS.
  */
+import type { KeyObject } from "node:crypto";
 import type { AuditRecord } from "@stint/core/audit";
 import type { Grant, Lease } from "@stint/core/grant";
 import type { JobKey, TokenProof } from "@stint/core/principal";
-import type { TargetConfig } from "@stint/core/profile";
+import type { Revocability, TargetConfig } from "@stint/core/profile";
 
 /** A grant as it was read, with the version on which the next write is conditioned. */
 export interface Stored {
@@ -110,6 +111,8 @@ export interface Minted {
 }
 
 export interface Target {
+  /** How soon what it mints can be ended early. */
+  revocability(target: TargetConfig): Revocability;
   /** @throws GrantError target_refused, policy_too_large; everything else is a fault. */
   mint(of: {
     readonly grant: Grant;
@@ -128,7 +131,7 @@ export interface Schedules {
 
 /** The keys under which grant tokens are made: the newest first, at most two. */
 export interface TokenKeys {
-  current(): Promise<ReadonlyArray<{ readonly version: string; readonly key: Uint8Array }>>;
+  current(): Promise<ReadonlyArray<{ readonly version: string; readonly key: KeyObject }>>;
 }
 
 /** The deny list that rests on a role. */

@@ -1,29 +1,23 @@
-import type { AuditRecord } from "@stint/core/audit";
+import type { Actor } from "@stint/core/audit";
 import type { Deps } from "./deps.ts";
 import { endJob } from "./ending.ts";
-import type { Bus, Denial, JobEnd } from "./ports.ts";
+import type { Denial, JobEnd } from "./ports.ts";
 
-/** What one change of the table means to everybody else. */
+/** What one change of the table asks for. */
 export interface Change {
   /** Names the change: a repeat of it has the same. */
   readonly id: string;
-  /** A new fact. */
-  readonly record?: AuditRecord;
   /** A denial that has just been written. */
   readonly denial?: Pick<Denial, "role">;
-  /** A tombstone that has just been written. */
-  readonly end?: JobEnd;
+  /** A tombstone that has just been written, and who reported it. */
+  readonly end?: { readonly of: JobEnd; readonly actor: Actor };
+  /** A grant that has just ended: what its schedule was for is done. */
+  readonly ended?: string;
 }
 
-/** Safe to repeat: consumers of the bus see the record's id, a role is only marked, an end is one end. */
-export async function relay(deps: Deps, bus: Bus, change: Change): Promise<void> {
-  const { record, denial, end } = change;
-  // First what takes access away, then what tells of it.
-  if (denial !== undefined) await deps.dirty.mark(denial.role, change.id);
-  if (end !== undefined)
-    await endJob(deps, end, record?.actor ?? { kind: "webhook", id: "unknown" });
-  if (record === undefined) return;
-  await bus.publish([record]);
-  if (record.fact === "grant.ended" && record.grant !== undefined)
-    await deps.schedules.remove(record.grant);
+/** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
+export async function relay(deps: Deps, { id, denial, end, ended }: Change): Promise<void> {
+  if (denial !== undefined) await deps.dirty.mark(denial.role, id);
+  if (end !== undefined) await endJob(deps, end.of, end.actor);
+  if (ended !== undefined) await deps.schedules.remove(ended);
 }

@@ -54,10 +54,11 @@ export async function request(
 
   const now = deps.ambient.now();
   const keys = await deps.keys.current();
+  const id = grantId(principal.id, idempotencyKey ?? token.id);
   const facts: GrantFacts = {
-    ...grantFacts(principal, body, profile, decision),
-    id: grantId(principal.id, idempotencyKey ?? token.id),
-    namespace: namespaceOf(grantId(principal.id, idempotencyKey ?? token.id)),
+    ...grantFacts(deps, principal, body, profile, decision),
+    id,
+    namespace: namespaceOf(id),
     policyVersion: deps.config.hash,
     tokenKey: newestVersion(keys),
     createdAt: now,
@@ -81,6 +82,8 @@ export async function request(
     }
     case "exists": {
       const { grant: first } = opened.stored;
+      // The id is 75 bits of a hash: whoever found a second way to one must not become its holder.
+      if (first.principal.id !== principal.id) throw new Error(`two principals share ${first.id}`);
       if (first.requestHash !== facts.requestHash)
         throw await turnedAway(
           deps,
@@ -113,6 +116,11 @@ export async function request(
     }
   }
 }
+
+/** How many rules a request for the profile is held against. */
+export const considered = (deps: Deps, profile: string): number =>
+  deps.config.rules.filter((rule) => rule.profile === profile && rule.may.includes("request"))
+    .length;
 
 /** Would the request be allowed? The same code as the request's own decision; nothing is opened. */
 export async function tryOut(deps: Deps, caller: Verified, body: GrantRequest): Promise<Decision> {
@@ -162,7 +170,13 @@ export function leaseSeconds(text: string): number {
   return seconds;
 }
 
-function grantFacts(principal: Principal, body: GrantRequest, profile: Profile, decision: Allowed) {
+function grantFacts(
+  deps: Deps,
+  principal: Principal,
+  body: GrantRequest,
+  profile: Profile,
+  decision: Allowed,
+) {
   return {
     profile: profile.name,
     principal,
@@ -172,7 +186,7 @@ function grantFacts(principal: Principal, body: GrantRequest, profile: Profile, 
     targets: Object.fromEntries(
       Object.entries(profile.targets).map(([name, target]): [string, GrantTarget] => [
         name,
-        { kind: target.kind, role: target.role, revocability: "next-request" },
+        { kind: target.kind, role: target.role, revocability: deps.target.revocability(target) },
       ]),
     ),
     requestHash: sha256(

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, type KeyObject, timingSafeEqual } from "node:crypto";
 import { GRANT_ID } from "@stint/core/id";
 import type { TokenKeys } from "./ports.ts";
 
@@ -6,7 +6,7 @@ const SHAPE = /^stint_(g[0-9a-z]{15})_([A-Za-z0-9_-]{43})$/;
 
 type Keys = Awaited<ReturnType<TokenKeys["current"]>>;
 
-const mac = (id: string, key: Uint8Array): Buffer =>
+const mac = (id: string, key: KeyObject): Buffer =>
   createHmac("sha256", key).update(`stint grant token:${id}`).digest();
 
 /** True for what was meant as a grant token, valid or not: it is never sent to an OIDC issuer's verifier. */

@@ -39,6 +39,8 @@ export type To =
   | {
       readonly kind: "pipeline";
       readonly pipeline: string;
+      /** Exact. There wherever the pipeline has more than one trusted issuer, since ids collide between them. */
+      readonly issuer?: string;
       readonly claims: Readonly<Record<string, string>>;
     }
   | { readonly kind: "person"; readonly group: string }

@@ -73,13 +73,17 @@ function escapesDenied(target: AwsTarget): readonly string[] {
     .filter((action) => !/[*?]/.test(action))
     // IAM does not heed case in actions.
     .map((action) => action.toLowerCase());
-  return ESCAPES.filter((pattern) => !named.some((action) => covers(pattern, action)));
+  return ESCAPES.filter((_, at) => !named.some((action) => COVERS[at]?.(action)));
 }
 
-function covers(pattern: string, action: string): boolean {
+/** Whether each of `ESCAPES` covers an action in lower case. */
+const COVERS = ESCAPES.map((pattern) => {
   const lower = pattern.toLowerCase();
-  return lower.endsWith("*") ? action.startsWith(lower.slice(0, -1)) : action === lower;
-}
+  const start = lower.slice(0, -1);
+  return lower.endsWith("*")
+    ? (action: string) => action.startsWith(start)
+    : (action: string) => action === lower;
+});
 
 function allowStatement(statement: AllowStatement, render: (text: string) => string): object {
   return {

@@ -286,8 +286,9 @@ describe("rules", () => {
 });
 
 describe("issuers and audience", () => {
+  const PERSON = "  - { id: main, profile: orders, to: { person: { subject: ada } } }\n";
   const issuers = (text: string) =>
-    told(change("  - { login: acme, url: https://login.acme.test }", text));
+    told(yamlWith(PERSON).replace("  - { login: acme, url: https://login.acme.test }", text));
 
   test("http is for loopback only", () => {
     expect(told(change("https://stint.local.test", "http://stint.local.test"))).toHaveLength(1);
@@ -309,6 +310,26 @@ describe("issuers and audience", () => {
         "  - { url: https://a.test, login: a }\n  - { url: https://a.test, pipeline: github }",
       ),
     ).toEqual(["issuers[1].url https://a.test is there twice"]);
+  });
+
+  test.each([
+    ["https://A.test", "write https://a.test/"],
+    ["https://a.test:443", "write https://a.test/"],
+    ["https://a.test/b/../c", "write https://a.test/c"],
+  ])("%s is no spelling that a token's iss would have", (url, hint) => {
+    const text = change("https://login.acme.test", url);
+    expect(problems(load(text))).toMatchObject([
+      { path: "issuers[0].url", message: "is spelled unlike its tokens' iss", hint },
+    ]);
+  });
+
+  test("a login is neither named like a pipeline nor at a pipeline's public issuer", () => {
+    expect(issuers("  - { url: https://a.test, login: github }")).toEqual([
+      "issuers[0].login github is the name of a pipeline",
+    ]);
+    expect(issuers("  - { url: https://token.actions.githubusercontent.com, login: a }")).toEqual([
+      "issuers[0].url is the public issuer of github",
+    ]);
   });
 
   test("a webhook's secret is named, never written down", () => {
@@ -422,6 +443,12 @@ describe("warnings", () => {
       "profiles.orders no rule lets anybody request it",
       "rules[0].to nobody comes in by Slack yet: the rule admits nobody",
       "rules[1] is about people, but no issuer is a login",
+    ]);
+    const logins = yamlWith(
+      "  - { id: a, profile: orders, to: { person: { group: g } } }\n",
+    ).replace("acme.test }", "acme.test }\n  - { login: b, url: https://login.b.test }");
+    expect(warned(logins)).toEqual([
+      "rules[0] admits groups and subjects of that name from every login, and there are several",
     ]);
     expect(warned(change(`"7" }`, `"7" }, duration: 3h`))).toEqual([
       "rules[0].duration does nothing: the profile's max is 2h",

@@ -3,7 +3,17 @@ import { describe, expect, test } from "vitest";
 import { type Ask, decide, preparePolicy } from "../src/policy/decide.ts";
 import { matchTo } from "../src/policy/match.ts";
 import type { Config, Rule, To } from "../src/profile.ts";
-import { configOf, job, NOW, PIPELINES, person, policyOf, yamlWith } from "./policy-fixture.ts";
+import {
+  configOf,
+  GHES,
+  GITHUB,
+  job,
+  NOW,
+  PIPELINES,
+  person,
+  policyOf,
+  yamlWith,
+} from "./policy-fixture.ts";
 
 const RULES = `
   - { id: other, profile: orders, to: { pipeline: github, repository_id: "8", ref: refs/heads/main } }
@@ -123,13 +133,19 @@ describe("the matcher in TypeScript", () => {
   const claims = ["repository_id", "ref", "event_name", "environment"] as const;
   const values = fc.oneof(value, fc.constantFrom("a", "*", "pull_request_target", "workflow_*"));
   const some = fc.dictionary(fc.constantFrom(...claims), values, { maxKeys: 4 });
+  const issuer = fc.constantFrom(GITHUB, GHES);
   const names = fc.constantFrom("devs", "owners", "*", 'x"', "\\");
 
   const to: fc.Arbitrary<To> = fc.oneof(
     {
       weight: 4,
-      arbitrary: some.map(
-        (given) => ({ kind: "pipeline", pipeline: "github", claims: given }) as const,
+      arbitrary: fc.tuple(some, fc.option(issuer, { freq: 2, nil: undefined })).map(
+        ([claims, url]): To => ({
+          kind: "pipeline",
+          pipeline: "github",
+          ...(url === undefined ? {} : { issuer: url }),
+          claims,
+        }),
       ),
     },
     names.map((group) => ({ kind: "person", group }) as const),
@@ -137,7 +153,12 @@ describe("the matcher in TypeScript", () => {
     names.map((group) => ({ kind: "slack", group }) as const),
   );
   const principal = fc.oneof(
-    { weight: 4, arbitrary: some.map((given) => ({ ...job({}), claims: given })) },
+    {
+      weight: 4,
+      arbitrary: fc
+        .tuple(some, issuer)
+        .map(([claims, url]) => ({ ...job({}, "github", url), claims })),
+    },
     fc.tuple(fc.array(names, { maxLength: 2 }), names).map(([groups, sub]) => person(groups, sub)),
   );
 

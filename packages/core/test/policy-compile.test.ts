@@ -108,7 +108,9 @@ describe("strings in policies", () => {
   });
 
   test("claims with names that are no identifiers are quoted too", () => {
-    const pipelines: Pipelines = { x: { claims: ['a"] == "', "in", "é/."], ids: ["in"] } };
+    const pipelines: Pipelines = {
+      x: { claims: ['a"] == "', "in", "é/."], ids: ["in"], publicIssuers: [] },
+    };
     const to: To = {
       kind: "pipeline",
       pipeline: "x",
@@ -233,6 +235,8 @@ describe("rules as Cedar", () => {
   });
 
   test("a claim cannot be called as what Stint says of a job", () => {
-    expect(() => cedarSchema({ x: { claims: ["pipeline"], ids: [] } })).toThrow(RangeError);
+    expect(() => cedarSchema({ x: { claims: ["pipeline"], ids: [], publicIssuers: [] } })).toThrow(
+      RangeError,
+    );
   });
 });

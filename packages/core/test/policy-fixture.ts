@@ -6,6 +6,10 @@ import type { Config } from "../src/profile.ts";
 
 export const NOW = Date.parse("2026-11-22T10:00:00Z");
 
+export const GITHUB = "https://token.actions.githubusercontent.com";
+/** A GitHub Enterprise Server that stands beside it. */
+export const GHES = "https://ghe.acme.test/_services/token";
+
 export const PIPELINES: Pipelines = {
   github: {
     claims: [
@@ -13,11 +17,13 @@ export const PIPELINES: Pipelines = {
       ...["enterprise_id", "ref", "ref_type", "event_name", "environment", "job_workflow_ref"],
     ],
     ids: ["repository_id", "repository_owner_id", "enterprise_id"],
+    publicIssuers: [GITHUB],
     untrustedEvents: { claim: "event_name", values: ["pull_request_target", "workflow_run"] },
   },
   circleci: {
     claims: ["sub", "oidc.circleci.com/project-id", "oidc.circleci.com/vcs-ref"],
     ids: ["oidc.circleci.com/project-id"],
+    publicIssuers: [],
   },
 };
 
@@ -50,12 +56,12 @@ export const policyOf = (rules: string, cedar: Record<string, string> = {}): Pol
 export function job(
   claims: Record<string, string | undefined> = {},
   pipeline = "github",
+  issuer = GITHUB,
 ): JobPrincipal {
   const all = { repository_id: "7", ref: "refs/heads/main", event_name: "push", ...claims };
-  const issuer = "https://token.actions.githubusercontent.com";
   return {
     kind: "job",
-    id: `${pipeline}:token.actions.githubusercontent.com:7:1:1:2`,
+    id: `${pipeline}:${new URL(issuer).host}:7:1:1:2`,
     claims: Object.fromEntries(
       Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
     ),

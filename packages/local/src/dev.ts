@@ -9,6 +9,7 @@ import { readConfig } from "@stint/functions/live";
 import { pipelines } from "@stint/pipelines/registry";
 import { createLocalIssuer, type LocalIssuer } from "./issuer.ts";
 import { localApi } from "./local-api.ts";
+import { standIns } from "./stand-ins.ts";
 import { deployStint, type LocalStint, localAws, type StintAws } from "./stint.ts";
 import { uuid } from "./uuid.ts";
 
@@ -56,7 +57,7 @@ export async function startDev(options: DevOptions): Promise<Dev> {
   const stint = await deployStint({ aws, config, issuer, fetch, log: options.log ?? SILENT });
   await createDemoResources(aws);
   const served = await aws.listen(options.ports.aws, HOST);
-  const local = localApi({ aws, issuer });
+  const local = localApi({ aws, issuer, standIns: standIns(config) });
   const api = await serve(options.ports.api, async (request) => {
     const own = await local(request);
     if (own !== undefined) return own;

@@ -129,7 +129,9 @@ export async function createLocalIssuer(options: LocalIssuerOptions): Promise<Lo
   const { now, random = Math.random, audience, baseUrl, pipelines, logins = [] } = options;
   let keys: readonly [SigningKey, ...SigningKey[]] = [await makeKey()];
 
-  const isPipeline = (name: string): boolean => Object.hasOwn(pipelines, name);
+  // `github.2` is the second issuer of github.
+  const pipelineOf = (name: string): string => name.replace(/\.[1-9][0-9]?$/, "");
+  const isPipeline = (name: string): boolean => Object.hasOwn(pipelines, pipelineOf(name));
   const isKnown = (name: string): boolean => isPipeline(name) || logins.includes(name);
   const url = (name: string): string => `${baseUrl()}/${name}`;
   const jwks = (): IssuerResponse => answer(200, { keys: keys.map(({ jwk }) => jwk) });
@@ -149,7 +151,7 @@ export async function createLocalIssuer(options: LocalIssuerOptions): Promise<Lo
         });
       const iat = Math.floor(now() / 1000);
       const seconds = isPipeline(name) ? PIPELINE_SECONDS : PERSON_SECONDS;
-      const documented = isPipeline(name) ? DOCUMENTED[name]?.(claims) : PERSON;
+      const documented = isPipeline(name) ? DOCUMENTED[pipelineOf(name)]?.(claims) : PERSON;
       const payload = {
         iss: url(name),
         aud: audience,

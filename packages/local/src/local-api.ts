@@ -6,20 +6,24 @@ import { asGrantError, problem } from "@stint/functions/problem";
 import * as z from "zod";
 import type { DevReply, DevRequest } from "./dev.ts";
 import type { LocalIssuer } from "./issuer.ts";
+import type { StandIn } from "./stand-ins.ts";
 import type { StintAws } from "./stint.ts";
 import { uuid } from "./uuid.ts";
 
 const tokenRequest = z.strictObject({
   /** A pipeline's name, or a login's of the configuration. */
   pipeline: z.string().min(1),
+  /** Where the pipeline has several: the URL of the one that the token is to be of. The first by default. */
+  issuer: z.string().exactOptional(),
   claims: z.record(z.string(), z.unknown()).default({}),
 });
 
 const clockRequest = z.strictObject({ advance: z.string() });
 
-const faultRequest = z.union([
-  z.strictObject({ clear: z.literal(true) }),
-  z.strictObject({
+const clearRequest = z.strictObject({ clear: z.literal(true) });
+
+const faultRequest = z
+  .strictObject({
     service: z.string().exactOptional(),
     operation: z.string().exactOptional(),
     kind: z.enum(["refuse", "fail-after", "delay", "duplicate"]),
@@ -30,21 +34,35 @@ const faultRequest = z.union([
       .union([
         z.literal("timeout"),
         z.strictObject({
-          code: z.string(),
-          status: z.int().exactOptional(),
+          code: z.string().min(1),
+          status: z.int().min(400).max(599).exactOptional(),
           message: z.string().exactOptional(),
         }),
       ])
       .exactOptional(),
-  }),
-]);
+  })
+  .refine(({ kind, delayMs }) => (kind === "delay") === (delayMs !== undefined), {
+    path: ["delayMs"],
+    message: "goes with the kind delay and with no other",
+  });
 
-type Local = { readonly aws: StintAws; readonly issuer: LocalIssuer };
+/** As in the scope of a signature. */
+const SERVICES = ["dynamodb", "events", "iam", "kms", "s3", "scheduler", "sqs", "ssm", "sts"];
+
+/** A month takes about a minute to live through; ten thousand years would never answer. */
+const LONGEST_STEP_SECONDS = 720 * 3600;
+
+interface Local {
+  readonly aws: StintAws;
+  readonly issuer: LocalIssuer;
+  readonly standIns: readonly StandIn[];
+}
 
 const ROUTES: Readonly<Record<string, (local: Local, body: Buffer) => Promise<unknown>>> = {
-  "POST /_local/token": async ({ issuer }, body) => {
-    const { pipeline, claims } = checked(tokenRequest, jsonOf(body), "the body");
-    return { token: await issuer.mint(pipeline, claims) };
+  "POST /_local/token": async ({ issuer, standIns }, body) => {
+    const { pipeline, issuer: url, claims } = checked(tokenRequest, jsonOf(body), "the body");
+    const name = url === undefined ? pipeline : standInFor(standIns, pipeline, url);
+    return { token: await issuer.mint(name, claims) };
   },
   "POST /_local/clock": async ({ aws }, body) => {
     const { advance } = checked(clockRequest, jsonOf(body), "the body");
@@ -53,20 +71,42 @@ const ROUTES: Readonly<Record<string, (local: Local, body: Buffer) => Promise<un
       throw new GrantError("invalid_request", "advance is not a duration", {
         hint: "90s, 15m, 2h",
       });
+    if (seconds > LONGEST_STEP_SECONDS)
+      throw new GrantError("invalid_request", "advance is longer than 720h", {
+        hint: "go there in several steps: every minute's sweep on the way is run",
+      });
     await aws.advance(seconds * 1000);
     return { now: iso(aws.clock.now()) };
   },
   "GET /_local/calls": async ({ aws }) => ({ calls: aws.calls() }),
   "POST /_local/faults": async ({ aws }, body) => {
-    const fault = checked(faultRequest, jsonOf(body), "the body");
-    if ("clear" in fault) {
+    const asked = jsonOf(body);
+    if (typeof asked === "object" && asked !== null && "clear" in asked) {
+      checked(clearRequest, asked, "the body");
       aws.faults.clear();
       return { faults: [] };
     }
+    const fault = checked(faultRequest, asked, "the body");
+    // A misspelt one would strike nothing, and a test would pass for the wrong reason.
+    if (fault.service !== undefined && !SERVICES.includes(fault.service))
+      throw new GrantError("invalid_request", `there is no service ${fault.service}`, {
+        hint: `there are ${SERVICES.join(", ")}`,
+      });
     aws.faults.add(fault);
     return { faults: aws.faults.list() };
   },
 };
+
+function standInFor(standIns: readonly StandIn[], pipeline: string, url: string): string {
+  const of = standIns.filter(({ trusted }) =>
+    trusted.kind === "login" ? trusted.login === pipeline : trusted.pipeline.name === pipeline,
+  );
+  const found = of.find(({ trusted }) => trusted.url === url);
+  if (found !== undefined) return found.name;
+  throw new GrantError("invalid_request", `issuer is no trusted issuer of ${pipeline}`, {
+    hint: `trusted are ${of.map(({ trusted }) => trusted.url).join(", ") || "none"}`,
+  });
+}
 
 /** Answers `/_local/*`; undefined for every other path. */
 export const localApi =

@@ -5,6 +5,7 @@
 export interface Permission {
   readonly actions: readonly string[];
   readonly resources: readonly string[];
+  readonly condition?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
 
 export interface Place {
@@ -93,17 +94,25 @@ export function permissions(place: Place): Readonly<Record<Door, readonly Permis
       endGrant,
       { actions: ["dynamodb:Query"], resources: [arn.table] },
       markDirty,
-      { actions: ["events:PutEvents"], resources: [arn.bus] },
       { actions: ["scheduler:DeleteSchedule"], resources: [arn.schedules] },
     ],
-    audit: [{ actions: ["s3:GetObject", "s3:PutObject"], resources: [arn.auditObjects] }],
+    audit: [
+      { actions: ["s3:GetObject", "s3:PutObject"], resources: [arn.auditObjects] },
+      { actions: ["events:PutEvents"], resources: [arn.bus] },
+    ],
     revoke: [
       readGrant,
       {
         actions: ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
         resources: [arn.table],
       },
-      { actions: ["iam:GetRolePolicy", "iam:PutRolePolicy"], resources: [arn.targets] },
+      { actions: ["iam:GetRolePolicy"], resources: [arn.targets] },
+      {
+        actions: ["iam:PutRolePolicy"],
+        resources: [arn.targets],
+        // Without it this function could write itself a way out of any role that lies under the path.
+        condition: { StringEquals: { "iam:PermissionsBoundary": arn.boundary } },
+      },
     ],
   };
 }
@@ -111,9 +120,10 @@ export function permissions(place: Place): Readonly<Record<Door, readonly Permis
 export const policyOf = (allowed: readonly Permission[]): string =>
   JSON.stringify({
     Version: "2012-10-17",
-    Statement: allowed.map(({ actions, resources }) => ({
+    Statement: allowed.map(({ actions, resources, condition }) => ({
       Effect: "Allow",
       Action: actions,
       Resource: resources,
+      ...(condition === undefined ? {} : { Condition: condition }),
     })),
   });

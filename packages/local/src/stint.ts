@@ -32,7 +32,6 @@ import { revoke } from "@stint/functions/revoke";
 import { sweep } from "@stint/functions/sweep";
 import { webhook } from "@stint/functions/webhook";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
-import { pipelines } from "@stint/pipelines/registry";
 import type { VerifierOptions } from "@stint/pipelines/verify";
 import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
 import type { LocalIssuer } from "./issuer.ts";
@@ -43,6 +42,7 @@ import { s3 } from "./services/s3.ts";
 import { scheduler } from "./services/scheduler.ts";
 import { sqs } from "./services/sqs.ts";
 import { keysAndParameters } from "./services/ssm.ts";
+import { standIns } from "./stand-ins.ts";
 
 const services = () => ({ dynamodb, events, s3, scheduler, sqs, ...keysAndParameters() });
 
@@ -60,6 +60,8 @@ export interface LocalStintOptions {
   /** How functions reach the issuer. */
   readonly fetch: VerifierOptions["fetch"];
   readonly log: Log;
+  /** How often the functions' AWS clients try each call; the SDK's own default when left out. */
+  readonly maxAttempts?: number;
 }
 
 export interface LocalStint {
@@ -70,12 +72,14 @@ export interface LocalStint {
   readonly settings: Settings;
 }
 
-/** The secret that signs a pipeline's webhooks on a laptop. */
-export const webhookSecret = (pipeline: string): string => `local-${pipeline}-webhook-secret`;
+/** The secret that signs a pipeline's webhooks on a laptop, by the name of its stand-in. */
+export const webhookSecret = (name: string): string => `local-${name}-webhook-secret`;
+
+const webhookParameter = (name: string): string => `/stint/webhooks/${name}`;
 
 /** Creates everything as the account's administrator, then starts the functions. */
 export async function deployStint(options: LocalStintOptions): Promise<LocalStint> {
-  const { aws, config, issuer, fetch, log } = options;
+  const { aws, config, issuer, fetch, log, maxAttempts } = options;
   const place = { account: aws.world.account, region: aws.world.region };
   const arn = arns(place);
   const admin: ClientSettings = {
@@ -93,7 +97,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   await new S3Client({ ...admin, forcePathStyle: true }).send(
     new CreateBucketCommand({ Bucket: NAMES.auditBucket, ObjectLockEnabledForBucket: true }),
   );
-  await putSecrets(new SSMClient(admin), aws.world.hex);
+  await putSecrets(new SSMClient(admin), aws.world.hex, config);
   await createRoles(new IAMClient(admin), place, config);
   // Nobody waits for a deployment's own roles to spread.
   aws.iam.spread();
@@ -119,7 +123,11 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
         issuers,
         fetch,
         log,
-        aws: { ...admin, credentials: executionCredentials(aws, arn.role(door), door) },
+        aws: {
+          ...admin,
+          ...(maxAttempts === undefined ? {} : { maxAttempts }),
+          credentials: executionCredentials(aws, arn.role(door), door),
+        },
         now: aws.clock.now,
         sleep: (ms) => aws.clock.sleep(ms),
         random: aws.world.random,
@@ -141,7 +149,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   }
   const invoke = (door: Door, event: unknown) => aws.functions.invoke(functionName(door), event);
 
-  // Two readers of the stream, each with its own position: the log must not wait for the bus.
+  // Two readers of the stream, each with its own position: what ends access must not wait for what tells of it.
   aws.services.dynamodb.connect({
     table: NAMES.table,
     function: (event) => invoke("audit", event),
@@ -163,18 +171,17 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
 /** Never connected to: the request handler answers in this process. */
 const ENDPOINT = "http://127.0.0.1:4011";
 
-/** The local issuer stands for every pipeline's and for every login that the configuration names. */
-export function localIssuers(config: Config, issuer: LocalIssuer): readonly TrustedIssuer[] {
-  const logins = config.issuers.flatMap(({ login }) => (login === undefined ? [] : [login]));
-  return [
-    ...Object.values(pipelines).map((pipeline) => ({
-      kind: "pipeline" as const,
-      url: issuer.url(pipeline.name),
-      pipeline,
-    })),
-    ...logins.map((login) => ({ kind: "login" as const, url: issuer.url(login), login })),
-  ];
-}
+/**
+ * The local issuer stands in for each trusted one. Rules, job keys and principal ids name the one that is stood for, so
+ * that a rule means the same on a laptop.
+ */
+export const localIssuers = (config: Config, issuer: LocalIssuer): readonly TrustedIssuer[] =>
+  standIns(config).map(({ name, trusted }) => ({
+    ...trusted,
+    standIn: issuer.url(name),
+    // The account's parameters are not on this machine.
+    ...(trusted.kind === "pipeline" ? { webhookSecret: webhookParameter(name) } : {}),
+  }));
 
 /**
  * A function's own session, made anew when the local clock has passed its end. It calls itself expired towards the
@@ -255,13 +262,17 @@ async function createQueues(sqs: SQSClient, arnOf: (name: string) => string) {
   return { dirtyQueueUrl };
 }
 
-async function putSecrets(ssm: SSMClient, hex: (bytes: number) => string): Promise<void> {
+async function putSecrets(
+  ssm: SSMClient,
+  hex: (bytes: number) => string,
+  config: Config,
+): Promise<void> {
   const put = (Name: string, Value: string) =>
     ssm.send(new PutParameterCommand({ Name, Value, Type: "SecureString" }));
   const key = Buffer.from(hex(32), "hex").toString("base64");
   await put(NAMES.tokenKeys, JSON.stringify({ keys: [{ version: "1", key }] }));
-  for (const name of Object.keys(pipelines))
-    await put(`/stint/webhooks/${name}`, webhookSecret(name));
+  for (const { name, trusted } of standIns(config))
+    if (trusted.kind === "pipeline") await put(webhookParameter(name), webhookSecret(name));
 }
 
 async function createRoles(

@@ -3,16 +3,21 @@ import type { Issuer } from "@stint/core/profile";
 import type { Pipeline } from "./pipeline.ts";
 import { pipelines } from "./registry.ts";
 
+interface Place {
+  /** The issuer that rules, job keys and principal ids name: exactly its tokens' `iss`, unless another stands in. */
+  readonly url: string;
+  /** On a laptop: the issuer that signs in its place. Tokens must name exactly this one, and its keys are fetched. */
+  readonly standIn?: string;
+}
+
 export type TrustedIssuer =
-  | {
+  | (Place & {
       readonly kind: "pipeline";
-      /** Exactly as in the tokens' `iss`. */
-      readonly url: string;
       readonly pipeline: Pipeline;
       /** Name of the SSM parameter that holds its webhook's secret. */
       readonly webhookSecret?: string;
-    }
-  | { readonly kind: "login"; readonly url: string; readonly login: string };
+    })
+  | (Place & { readonly kind: "login"; readonly login: string });
 
 /** https, or plain http that does not leave this machine. */
 export const isSafe = ({ protocol, hostname }: URL): boolean =>

@@ -35,7 +35,11 @@ function readObject(part: string, what: string): Readonly<Record<string, unknown
     throw unauthenticated(`the token's ${what} is not an object`);
   let depth = 0;
   let names = 0;
-  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\]:]/g)) {
+  // Tested, not matched: two hundred match objects cost more than all the rest of this.
+  const tokens = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
+  while (tokens.test(text)) {
+    // Of a text it is the closing quote.
+    const token = text[tokens.lastIndex - 1];
     if (token === "{" || token === "[") depth++;
     else if (token === "}" || token === "]") depth--;
     else if (token === ":" && depth === 1) names++;

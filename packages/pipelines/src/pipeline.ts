@@ -43,7 +43,7 @@ export interface Pipeline {
   /** Issuers that are trusted without an entry in the configuration. */
   readonly publicIssuers: readonly string[];
   /** What rules may match on. Personal claims are not among them. */
-  readonly claims: PipelineClaims;
+  readonly claims: Omit<PipelineClaims, "publicIssuers">;
   /** Claims that name a human being: they go to `principal.personal`, and no rule may match on them. */
   readonly personalClaims: readonly string[];
   /** True where a job can have as many tokens as it likes, so that each opens one grant only. */

@@ -5,6 +5,11 @@ import type { Pipeline } from "./pipeline.ts";
 
 export const pipelines: Readonly<Record<string, Pipeline>> = { github };
 
-/** What the configuration needs to check rules: which claims exist, and which of them are ids. */
+/** What the configuration needs to check rules: which claims exist, which of them are ids, and who vouches for them. */
 export const pipelineClaims = (): Readonly<Record<string, PipelineClaims>> =>
-  Object.fromEntries(Object.values(pipelines).map(({ name, claims }) => [name, claims]));
+  Object.fromEntries(
+    Object.values(pipelines).map(({ name, claims, publicIssuers }) => [
+      name,
+      { ...claims, publicIssuers },
+    ]),
+  );

@@ -90,10 +90,10 @@ export function createVerifier(options: VerifierOptions): Verifier {
   const { fetch, now, audience, deadline = () => AbortSignal.timeout(5_000) } = options;
   const limits: Limits = { ...LIMITS, ...options.limits };
   const trusted = new Map(
-    options.issuers.map((issuer) => [
-      issuer.url,
-      { issuer, keys: createKeySet(issuer.url, { fetch, now, deadline, limits }) },
-    ]),
+    options.issuers.map((issuer) => {
+      const iss = issuer.standIn ?? issuer.url;
+      return [iss, { issuer, keys: createKeySet(iss, { fetch, now, deadline, limits }) }];
+    }),
   );
   return {
     async verify(token) {

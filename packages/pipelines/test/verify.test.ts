@@ -53,6 +53,29 @@ async function refused(token: string, detail: RegExp): Promise<void> {
     expect(`${error.message} ${error.hint}`).not.toContain(part.slice(0, 32));
 }
 
+describe("an issuer that another stands in for", () => {
+  const LOCAL = "http://127.0.0.1:4012/github";
+  const standIn: TrustedIssuer = { ...ISSUER, standIn: LOCAL };
+
+  test("is named by the identity, while tokens name the stand-in, whose keys are fetched", async () => {
+    const local = net(LOCAL, [key.jwk]);
+    const token = await sign(key, { ...DOCUMENTED, iss: LOCAL });
+    const { principal } = await verifierOf([standIn], local, clock).verify(token);
+    expect(principal).toMatchObject({
+      id: "github:token.actions.githubusercontent.com:74:5373506832:2:14541957942",
+      job: { issuer: GITHUB },
+    });
+    expect(local.fetched.every((url) => url.startsWith(LOCAL))).toBe(true);
+  });
+
+  test("is not believed itself: iss is exactly the stand-in", async () => {
+    verifier = verifierOf([standIn], hub, clock);
+    await refused(await sign(key, DOCUMENTED), /issuer is not trusted/);
+    await refused(await sign(key, { ...DOCUMENTED, iss: `${LOCAL}/` }), /issuer is not trusted/);
+    expect(hub.fetched).toEqual([]);
+  });
+});
+
 describe("an honest token", () => {
   test("of GitHub makes its job the caller", async () => {
     const token = await sign(key, DOCUMENTED);

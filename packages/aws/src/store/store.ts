@@ -42,22 +42,41 @@ const NOT_THERE = "attribute_not_exists(pk)";
 const NO_TOMBSTONE = "attribute_not_exists(endedAt)";
 const DAY_SECONDS = 24 * 60 * 60;
 
+const ATTEMPTS = 8;
+const PASSING: ReadonlySet<string> = new Set([
+  "TransactionConflict",
+  "ThrottlingError",
+  "ProvisionedThroughputExceeded",
+]);
+
 /** Grants, their jobs and denials in one table; every write carries its condition. */
-export function createStore(db: DynamoDBClient, table: string): Store {
+export function createStore(
+  db: DynamoDBClient,
+  table: string,
+  /** Waits before the next attempt of a write that lost to another, longer each time and never equally long. */
+  pause: (attempt: number) => Promise<void>,
+): Store {
   const keyed = (key: Key) => ({ TableName: table, Key: toItem(key) });
 
-  /** Each transaction's items in order; undefined where all conditions held, else why each one failed. */
+  /**
+   * Each transaction's items in order; undefined where all conditions held, else why each one failed. Transactions
+   * that touch the same items at the same time cancel each other: the jobs of one matrix all check the same run.
+   */
   async function transact(items: TransactWriteItem[]): Promise<CancellationReason[] | undefined> {
-    try {
-      await db.send(new TransactWriteItemsCommand({ TransactItems: items }));
-      return undefined;
-    } catch (error) {
-      if (!(error instanceof TransactionCanceledException)) throw error;
-      const reasons = error.CancellationReasons ?? [];
-      // Only conditions are an answer. A conflict or a throttle among the reasons is a fault, to be tried again.
-      if (reasons.some(({ Code }) => Code !== "None" && Code !== "ConditionalCheckFailed"))
-        throw error;
-      return reasons;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await db.send(new TransactWriteItemsCommand({ TransactItems: items }));
+        return undefined;
+      } catch (error) {
+        if (!(error instanceof TransactionCanceledException)) throw error;
+        const reasons = error.CancellationReasons ?? [];
+        // Only conditions are an answer; everything else is a fault, and some faults pass.
+        const faults = reasons.filter(({ Code }) => Code !== "None" && !failed({ Code }));
+        if (faults.length === 0) return reasons;
+        if (attempt === ATTEMPTS || !faults.every(({ Code }) => PASSING.has(Code ?? "")))
+          throw error;
+        await pause(attempt);
+      }
     }
   }
 
@@ -193,9 +212,8 @@ export function createStore(db: DynamoDBClient, table: string): Store {
         return undefined;
       } catch (error) {
         if (!(error instanceof ConditionalCheckFailedException)) throw error;
-        const stored = error.Item === undefined ? undefined : read(error.Item);
-        if (stored === undefined) throw new Error(`grant ${grant.id} is gone`);
-        return ours(stored, planned) ? undefined : stored;
+        if (error.Item === undefined) throw new Error(`grant ${grant.id} is gone`);
+        return read(error.Item);
       }
     },
 
@@ -401,14 +419,8 @@ const toDenial = (item: Item): Denial => {
 
 const grantsIn = (item: Item): string[] => [...(jobItem.parse(unmarshall(item)).grants ?? [])];
 
-const failed = (reason: CancellationReason | undefined): boolean =>
+const failed = (reason: Pick<CancellationReason, "Code"> | undefined): boolean =>
   reason?.Code === "ConditionalCheckFailed";
-
-/** True where the leases are there already: our own write, whose answer was lost. */
-function ours(stored: Stored, leases: Readonly<Record<string, Lease>>): boolean {
-  const { grant } = stored;
-  return grant.state === "active" && Object.keys(leases).every((key) => key in grant.leases);
-}
 
 function leaseUpdates(leases: Readonly<Record<string, Lease>>) {
   const entries = Object.entries(leases);

@@ -1,6 +1,5 @@
 /** The grant's item: how it is made of a grant, and how single attributes of it are updated. */
 import type { AttributeValue } from "@aws-sdk/client-dynamodb";
-import { marshall, type marshallOptions } from "@aws-sdk/util-dynamodb";
 import type { AuditRecord } from "@stint/core/audit";
 import { dueAt, type Grant } from "@stint/core/grant";
 import { dueShard, grantKey } from "./keys.ts";
@@ -14,9 +13,40 @@ export const TOMBSTONE_SECONDS = 40 * DAY_SECONDS;
 export const DELIVERY_SECONDS = 3 * DAY_SECONDS;
 export const DECISION_SECONDS = DAY_SECONDS;
 
-const OPTIONS: marshallOptions = { removeUndefinedValues: true };
+/**
+ * Plain data in the table's notation, without what is undefined. The SDK's own marshaller takes five times as long,
+ * since it asks each value about kinds that we never store.
+ * @throws TypeError for what is no plain data
+ */
+export function toItem(value: object): Item {
+  const item: Item = {};
+  for (const [name, inner] of Object.entries(value)) {
+    // As a name it would be lost, and with it what stood under it.
+    if (name === "__proto__") throw new TypeError("no attribute is called __proto__");
+    if (inner !== undefined) item[name] = toValue(inner);
+  }
+  return item;
+}
 
-export const toItem = (value: object): Item => marshall(value, OPTIONS);
+function toValue(value: unknown): AttributeValue {
+  switch (typeof value) {
+    case "string":
+      return { S: value };
+    case "boolean":
+      return { BOOL: value };
+    case "number":
+      // Beyond these, what is read back is another number.
+      if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) break;
+      return { N: String(value) };
+    case "object":
+      if (value === null) return { NULL: true };
+      if (Array.isArray(value))
+        return { L: value.filter((inner) => inner !== undefined).map(toValue) };
+      if (Object.getPrototypeOf(value) !== Object.prototype) break;
+      return { M: toItem(value) };
+  }
+  throw new TypeError(`the table holds plain data, not ${String(value)}`);
+}
 
 export const seconds = (ms: number): number => Math.floor(ms / 1000);
 

@@ -2,7 +2,7 @@ import * as z from "zod";
 import { isGlob } from "../policy/text.ts";
 import { SESSION_POLICY_LIMIT, sessionPolicySize } from "../session-policy.ts";
 import { durationText } from "../time.ts";
-import { type PipelineClaims, type Pipelines, pipelineNamed } from "./pipelines.ts";
+import { issuersOf, type PipelineClaims, type Pipelines, pipelineNamed } from "./pipelines.ts";
 import { type Finding, nearest, type Path } from "./problem.ts";
 import {
   ApprovalSchema,
@@ -33,7 +33,7 @@ export function checkTogether(raw: unknown, pipelines: Pipelines): Findings {
   problems.push(...issuerProblems(issuers, pipelines));
   problems.push(...twice(rules, "id", "rules"));
   for (const [index, rule] of rules.entries()) {
-    const found = ruleFindings(rule, ["rules", index], new Map(profiles), pipelines);
+    const found = ruleFindings(rule, ["rules", index], new Map(profiles), pipelines, issuers);
     problems.push(...found.problems);
     warnings.push(...found.warnings);
   }
@@ -79,11 +79,30 @@ function issuerProblems(issuers: readonly unknown[], pipelines: Pipelines): Find
         at: [...at, "webhookSecret"],
         message: "is for pipelines: a login sends no webhooks",
       });
-    const { pipeline } = fields(IssuerSchema.shape, raw);
+    const { pipeline, login, url } = fields(IssuerSchema.shape, raw);
     if (pipeline !== undefined)
       problems.push(...unknownPipeline(pipeline, pipelines, [...at, "pipeline"]));
+    if (login !== undefined && pipelineNamed(pipelines, login) !== undefined)
+      problems.push({ at: [...at, "login"], message: `${login} is the name of a pipeline` });
+    if (url !== undefined) problems.push(...urlProblems(url, pipeline, pipelines, [...at, "url"]));
   }
   return problems;
+}
+
+/** A token's `iss` is compared byte by byte, so another spelling would be an issuer that never comes. */
+function urlProblems(
+  text: string,
+  pipeline: string | undefined,
+  pipelines: Pipelines,
+  at: Path,
+): Finding[] {
+  const { href } = new URL(text);
+  if (href !== text && href !== `${text}/`)
+    return [{ at, message: `is spelled unlike its tokens' iss`, hint: `write ${href}` }];
+  const owner = Object.entries(pipelines).find(
+    ([name, { publicIssuers }]) => name !== pipeline && publicIssuers.includes(text),
+  );
+  return owner === undefined ? [] : [{ at, message: `is the public issuer of ${owner[0]}` }];
 }
 
 function ruleFindings(
@@ -91,6 +110,7 @@ function ruleFindings(
   at: Path,
   profiles: ReadonlyMap<string, unknown>,
   pipelines: Pipelines,
+  issuers: readonly unknown[],
 ): Findings {
   const problems: Finding[] = [];
   const warnings: Finding[] = [];
@@ -109,8 +129,11 @@ function ruleFindings(
   const to = field(raw, "to");
   const pipeline = field(to, "pipeline");
   if (typeof pipeline === "string") {
-    const claims = entriesOf(to).filter(([key]) => key !== "pipeline");
+    const claims = entriesOf(to).filter(([key]) => key !== "pipeline" && key !== "issuer");
     problems.push(...pipelineProblems(pipeline, claims, [...at, "to"], pipelines));
+    problems.push(
+      ...issuerChoice(field(to, "issuer"), pipeline, [...at, "to"], pipelines, issuers),
+    );
     if (rule.may?.includes("approve"))
       problems.push({
         at: [...at, "may"],
@@ -178,6 +201,40 @@ function pipelineProblems(
   return problems;
 }
 
+/** Repository ids are counted by each issuer for itself, so a rule that names none would admit strangers. */
+function issuerChoice(
+  issuer: unknown,
+  name: string,
+  at: Path,
+  pipelines: Pipelines,
+  issuers: readonly unknown[],
+): Finding[] {
+  const pipeline = pipelineNamed(pipelines, name);
+  if (pipeline === undefined) return [];
+  const configured = issuers
+    .filter((entry) => field(entry, "pipeline") === name)
+    .map((entry) => field(entry, "url"))
+    .filter((url) => typeof url === "string");
+  const trusted = issuersOf(pipeline, configured);
+  const known = `trusted for ${name}: ${trusted.join(", ")}`;
+  if (issuer === undefined)
+    return trusted.length <= 1
+      ? []
+      : [
+          {
+            at,
+            message: `does not say which issuer of ${name} it means, and ids collide between them`,
+            hint: `add issuer: "<URL>"; ${known}`,
+          },
+        ];
+  // Of the wrong type: told by the schema.
+  if (typeof issuer !== "string" || issuer === "" || trusted.includes(issuer)) return [];
+  const message = isGlob(issuer)
+    ? "must be one issuer's exact URL, not a pattern"
+    : `is not a trusted issuer of ${name}`;
+  return [{ at: [...at, "issuer"], message, hint: known }];
+}
+
 /** A value of the wrong type is a problem of its own and counts as given here. */
 const exactId = (pipeline: PipelineClaims, claims: readonly [string, unknown][]): boolean =>
   claims.some(
@@ -207,11 +264,17 @@ function unreachable(
   for (const [name] of profiles)
     if (!parsed.some((rule) => rule.profile === name && rule.may?.includes("request")))
       warnings.push({ at: ["profiles", name], message: "no rule lets anybody request it" });
-  const login = issuers.some((issuer) => field(issuer, "login") !== undefined);
+  const logins = issuers.filter((issuer) => field(issuer, "login") !== undefined).length;
   for (const [index, rule] of parsed.entries()) {
     const people = [rule.to, rule.approval?.from].some((to) => to !== undefined && "person" in to);
-    if (people && !login)
+    if (people && logins === 0)
       warnings.push({ at: ["rules", index], message: "is about people, but no issuer is a login" });
+    if (people && logins > 1)
+      warnings.push({
+        at: ["rules", index],
+        message: "admits groups and subjects of that name from every login, and there are several",
+        hint: "list only logins that may speak for each other's people",
+      });
   }
   return warnings;
 }

@@ -105,8 +105,13 @@ function toRule(rule: RuleInput): Rule {
 
 function toTo(to: ToInput): To {
   if ("pipeline" in to) {
-    const { pipeline, ...claims } = to;
-    return { kind: "pipeline", pipeline, claims };
+    const { pipeline, issuer, ...claims } = to;
+    return {
+      kind: "pipeline",
+      pipeline,
+      ...(issuer === undefined ? {} : { issuer }),
+      claims,
+    };
   }
   if ("slack" in to) return { kind: "slack", group: to.slack.group };
   if ("group" in to.person) return { kind: "person", group: to.person.group };

@@ -133,7 +133,15 @@ const group = z.union([strict({ group: text }), strict({ subject: text })], {
 });
 const person = strict({ person: group });
 const slack = strict({ slack: strict({ group: text }) });
-const pipeline = z.object({ pipeline: name }).catchall(text);
+const pipeline = z
+  .object({
+    pipeline: name,
+    issuer: text.optional().meta({
+      description:
+        "URL of the issuer that is meant, exact; needed where the pipeline has more than one, since their ids collide",
+    }),
+  })
+  .catchall(text);
 
 const ToSchema = z.union([pipeline, person, slack], {
   error: "needs one of pipeline, person, slack",
@@ -184,10 +192,10 @@ export const IssuerSchema = strict({
 export const ConfigSchema = strict({
   version: z.literal(1, "must be 1"),
   audience: origin.meta({ description: "What tokens must be made out to: the API's own URL" }),
-  issuers: z
-    .array(IssuerSchema)
-    .default([])
-    .meta({ description: "Where tokens may come from, beside the pipelines' public issuers" }),
+  issuers: z.array(IssuerSchema).default([]).meta({
+    description:
+      "Where tokens may come from, beside the pipelines' public issuers. With one of a pipeline listed here, the rules of that pipeline say which issuer they mean",
+  }),
   profiles: z.record(name, ProfileSchema),
   rules: z.array(RuleSchema).default([]),
 }).meta({ title: "stint.yaml", description: "Who may have which access, how long" });

@@ -89,6 +89,7 @@ function principalOf(to: To, pipelines: Pipelines): Who {
   const pipeline = pipelineNamed(pipelines, to.pipeline);
   if (pipeline === undefined) throw new RangeError(`unknown pipeline ${to.pipeline}`);
   const conditions = [`principal.pipeline == ${quote(to.pipeline)}`];
+  if (to.issuer !== undefined) conditions.push(`principal.issuer == ${quote(to.issuer)}`);
   for (const [claim, value] of Object.entries(to.claims)) {
     const name = quote(claim);
     const test = isGlob(value) ? `like ${pattern(value)}` : `== ${quote(value)}`;

@@ -14,6 +14,8 @@ export interface HandWritten {
   readonly events: readonly string[];
   /** A permit for everyone and everything: surely a mistake, since anyone may get a token. */
   readonly unconditional: boolean;
+  /** A permit by which a job may get a grant, whichever issuer of its pipeline says who it is. */
+  readonly anyIssuer: boolean;
 }
 
 interface ReadCedar {
@@ -60,7 +62,7 @@ function readCedarFile(file: string, text: string): ReadCedar {
       problems.push(...cedarProblems(json.errors, path, text, offset));
       continue;
     }
-    const { annotations = {}, effect, principal, conditions } = json.json;
+    const { annotations = {}, effect, principal, action, conditions } = json.json;
     const id = annotations.id;
     if (id !== undefined && !ID.test(id))
       problems.push({
@@ -77,10 +79,33 @@ function readCedarFile(file: string, text: string): ReadCedar {
       effect,
       events: (annotations.events ?? "").split(/[\s,]+/).filter((event) => event !== ""),
       unconditional: effect === "permit" && principal.op === "All" && conditions.length === 0,
+      anyIssuer:
+        effect === "permit" &&
+        forJobs(principal) &&
+        forRequests(action) &&
+        !conditions.some(({ body }) => readsIssuer(body)),
     });
   }
   return { policies, problems };
 }
+
+/** A job that is named by its id is named with its issuer. */
+const forJobs = (principal: cedar.PrincipalConstraint): boolean =>
+  principal.op === "All" || (principal.op === "is" && principal.entity_type === "Stint::Job");
+
+const forRequests = (action: cedar.ActionConstraint): boolean =>
+  action.op === "All" || JSON.stringify(action).includes('"request"');
+
+/** Whether `principal.issuer` is read anywhere in an expression. */
+function readsIssuer(expression: unknown): boolean {
+  if (typeof expression !== "object" || expression === null) return false;
+  const { ".": access } = expression as { readonly "."?: unknown }; // looked at before it is believed
+  if (isIssuer(access)) return true;
+  return Object.values(expression).some(readsIssuer);
+}
+
+const isIssuer = (access: unknown): boolean =>
+  JSON.stringify(access) === JSON.stringify({ left: { Var: "principal" }, attr: "issuer" });
 
 /** Cedar names the parts policy0, policy1, … and sorts them by that name as text: policy10 before policy2. */
 function inFileOrder(parts: readonly string[]): readonly string[] {

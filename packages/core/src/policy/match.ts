@@ -55,6 +55,8 @@ function matchPipeline(
   }
   const idNames = pipelineNamed(pipelines, to.pipeline)?.ids ?? [];
   const failed: FailedClaim[] = [];
+  if (to.issuer !== undefined && to.issuer !== principal.job.issuer)
+    failed.push({ claim: "issuer", expected: to.issuer, actual: principal.job.issuer });
   let named = 0;
   for (const [claim, expected] of Object.entries(to.claims)) {
     const actual = claimOf(principal, claim);
@@ -72,7 +74,9 @@ function matchPipeline(
         actual: actual ?? null,
       });
   }
-  const ids = named > 0 && !failed.some(({ claim }) => idNames.includes(claim));
+  // Another issuer's repository of the same number is another repository.
+  const ids =
+    named > 0 && !failed.some(({ claim }) => claim === "issuer" || idNames.includes(claim));
   return { kin: true, ids, failed };
 }
 

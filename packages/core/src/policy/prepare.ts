@@ -184,6 +184,7 @@ function seenBy(
   );
   const claims = new Set(handWritten ? knownClaims(pipelines) : []);
   const groups = new Set<string>();
+  const issuer = handWritten || tos.some((to) => to.kind === "pipeline" && to.issuer !== undefined);
   for (const to of tos) {
     if (to.kind === "pipeline") for (const claim of Object.keys(to.claims)) claims.add(claim);
     const untrusted = untrustedFor(to, pipelines);
@@ -200,7 +201,7 @@ function seenBy(
       };
     }
     const attrs: Record<string, string> = { pipeline: principal.job.pipeline };
-    if (handWritten) attrs.issuer = principal.job.issuer;
+    if (issuer) attrs.issuer = principal.job.issuer;
     for (const claim of claims) {
       const value = claimOf(principal, claim);
       if (value !== undefined) attrs[claim] = value;

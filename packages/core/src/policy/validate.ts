@@ -1,5 +1,5 @@
 import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
-import type { Pipelines } from "../config/pipelines.ts";
+import { issuersOf, type Pipelines } from "../config/pipelines.ts";
 import type { Problem } from "../config/problem.ts";
 import type { Config } from "../profile.ts";
 import { cedarSchema } from "./cedar-schema.ts";
@@ -10,6 +10,13 @@ interface Validation {
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
 }
+
+/** Whether some pipeline has more than one trusted issuer. */
+const severalIssuers = ({ issuers }: Config, pipelines: Pipelines): boolean =>
+  Object.entries(pipelines).some(([name, pipeline]) => {
+    const own = issuers.filter((issuer) => issuer.pipeline === name).map(({ url }) => url);
+    return issuersOf(pipeline, own).length > 1;
+  });
 
 /** Validates every policy, compiled or hand-written, strictly against the schema. */
 export function validatePolicies(config: Config, pipelines: Pipelines): Validation {
@@ -61,8 +68,17 @@ export function validatePolicies(config: Config, pipelines: Pipelines): Validati
       message: "permits everyone who can get any token",
       ...place(fileText(policy), policy.offset),
     }));
+  const ambiguous = severalIssuers(config, pipelines)
+    ? written.filter((policy) => policy.anyIssuer && !policy.unconditional)
+    : [];
+  const anyIssuer = ambiguous.map((policy) => ({
+    path: policy.id,
+    message: "permits jobs whichever issuer they come from, and ids collide between issuers",
+    hint: 'add principal.issuer == "<URL>" to its conditions',
+    ...place(fileText(policy), policy.offset),
+  }));
   return {
     problems: told(answer.validationErrors),
-    warnings: [...told(answer.validationWarnings), ...open],
+    warnings: [...told(answer.validationWarnings), ...open, ...anyIssuer],
   };
 }
