@@ -1,6 +1,6 @@
 import type { AuditLog } from "@stint/aws/audit/log";
 import type { Secrets } from "@stint/aws/secrets";
-import type { Deps } from "@stint/broker/deps";
+import type { Deps, Issuing } from "@stint/broker/deps";
 import type { Bus } from "@stint/broker/ports";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { Verifier } from "@stint/pipelines/verify";
@@ -11,7 +11,7 @@ export interface Log {
   error(message: string, details: Readonly<Record<string, unknown>>): void;
 }
 
-/** Everything that a door may use. `live.ts` makes it; tests and the local server make it of other parts. */
+/** Everything that doors use. Each door says what it needs of it, so that its bundle has no other door's clients. */
 export interface App {
   readonly deps: Deps;
   readonly verifier: Verifier;
@@ -21,3 +21,6 @@ export interface App {
   readonly auditLog: AuditLog;
   readonly log: Log;
 }
+
+/** What the API's routes use. */
+export type ApiApp = Pick<App, "verifier" | "log"> & { readonly deps: Issuing };

@@ -1,11 +1,13 @@
 import { once } from "@stint/core/once";
-import type { App } from "./app.ts";
-import { live } from "./live.ts";
+import { live, type Outside } from "./live.ts";
 
 type Handler = (event: never, context: never) => Promise<unknown>;
 
-/** What AWS calls: the door over the live app, both made at the first event and kept. */
-export function handlerOf<H extends Handler>(door: (app: App) => H): Handler {
-  const made = once(() => door(live()));
+/** What AWS calls: the door over its own parts of the live app, made at the first event and kept. */
+export function handlerOf<A, H extends Handler>(
+  door: (app: A) => H,
+  parts: (outside: Outside) => A,
+): Handler {
+  const made = once(() => door(parts(live())));
   return (event, context) => made()(event, context);
 }

@@ -6,7 +6,7 @@ import { GrantError } from "@stint/core/error";
 import type { Caller } from "@stint/core/principal";
 import type { APIGatewayProxyEventV2 } from "aws-lambda";
 import type * as z from "zod";
-import type { App } from "./app.ts";
+import type { ApiApp, App } from "./app.ts";
 import { asGrantError, problem, type Reply } from "./problem.ts";
 
 /** One request after the edge has dealt with encodings, sizes and header spelling. */
@@ -19,12 +19,12 @@ export interface HttpRequest {
   readonly body: Uint8Array;
 }
 
-export interface Route {
+export interface Route<A> {
   readonly method: "GET" | "POST" | "DELETE";
   /** With `{name}` for a path parameter. */
   readonly path: string;
   readonly maxBytes?: number;
-  readonly endpoint: (request: HttpRequest, app: App) => Promise<Reply>;
+  readonly endpoint: (request: HttpRequest, app: A) => Promise<Reply>;
 }
 
 export const MAX_BODY = 1_000_000;
@@ -40,7 +40,7 @@ type HttpEvent = Pick<APIGatewayProxyEventV2, "rawPath" | "rawQueryString" | "he
   };
 
 /** One door over HTTP: routes under middy's router, and the one place where an error becomes an answer. */
-export function http(app: App, routes: readonly Route[]) {
+export function http<A extends Pick<App, "log">>(app: A, routes: readonly Route<A>[]) {
   const router = httpRouter({
     routes: routes.map(({ method, path, endpoint, maxBytes = MAX_BODY }) => ({
       method,
@@ -75,7 +75,7 @@ export function http(app: App, routes: readonly Route[]) {
 
 const idOf = (event: HttpEvent): string => event.requestContext.requestId;
 
-function logged(app: App, event: HttpEvent, response: Reply, code?: string): void {
+function logged(app: Pick<App, "log">, event: HttpEvent, response: Reply, code?: string): void {
   app.log.info("request", {
     requestId: idOf(event),
     method: event.requestContext.http.method,
@@ -182,7 +182,7 @@ const clipped = (text: string): string => (text.length <= 300 ? text : `${text.s
 const BEARER = /^Bearer +([^\s]+)$/i;
 
 /** Who asks. Everything about the caller comes from here and nothing from the body. */
-export async function callerOf(request: HttpRequest, app: App): Promise<Caller> {
+export async function callerOf(request: HttpRequest, app: ApiApp): Promise<Caller> {
   const { authorization } = request.headers;
   if (authorization === undefined)
     throw new GrantError("unauthenticated", "there is no Authorization header", {
@@ -199,7 +199,7 @@ export async function callerOf(request: HttpRequest, app: App): Promise<Caller> 
 }
 
 /** As `callerOf`, for what a grant token does not open. */
-export async function principalOf(request: HttpRequest, app: App) {
+export async function principalOf(request: HttpRequest, app: ApiApp) {
   const caller = await callerOf(request, app);
   if (caller.kind === "principal") return caller;
   throw new GrantError("unauthenticated", "a grant token opens its own grant only", {

@@ -7,6 +7,7 @@ import { STATES } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
 import * as z from "zod";
 import openapi from "../openapi.json" with { type: "json" };
+import type { ApiApp } from "./app.ts";
 import { bodyOf, callerOf, checked, type HttpRequest, principalOf, type Route } from "./edge.ts";
 import { type Reply, reply } from "./problem.ts";
 
@@ -57,7 +58,7 @@ function grantIn({ path }: HttpRequest): string {
 }
 
 /** Everything of the API, once: the router, the OpenAPI document and the tests read this table. */
-export const routes: readonly Route[] = [
+export const routes: readonly Route<ApiApp>[] = [
   {
     method: "POST",
     path: "/v1/grants",

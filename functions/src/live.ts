@@ -18,7 +18,7 @@ import { createSchedules } from "@stint/aws/schedules";
 import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
-import type { Deps } from "@stint/broker/deps";
+import type { Issuing, Keeping } from "@stint/broker/deps";
 import { parseConfig } from "@stint/core/config/load";
 import { once } from "@stint/core/once";
 import { preparePolicy } from "@stint/core/policy/decide";
@@ -65,29 +65,19 @@ export type ClientSettings = Pick<
   "region" | "endpoint" | "credentials" | "requestHandler" | "maxAttempts"
 >;
 
-export function compose(outside: Outside): App {
-  const { settings: set, config, aws, now, sleep, log } = outside;
-  const issuers = outside.issuers ?? trustedIssuers(config.issuers);
-  const secrets = createSecrets(new SSMClient(aws), now);
-  const random = outside.random ?? Math.random;
+/**
+ * The parts of an app. A function takes those that it needs and no others: what it does not name is not in its bundle,
+ * and is neither loaded nor connected when it starts.
+ */
+export function keeping(outside: Outside): Keeping {
+  const { settings: set, config, aws, now, sleep, log, random = Math.random } = outside;
   const ulid = monotonicFactory(random);
-  const deps: Deps = {
+  return {
     config,
-    policy: preparePolicy(config, pipelineClaims()),
     store: createStore(new DynamoDBClient(aws), set.STINT_TABLE, (attempt) =>
       // Full jitter up to 1.6 s.
       sleep(random() * Math.min(1_600, 25 * 2 ** attempt)),
     ),
-    target: stsTarget(new STSClient(aws), accountOf(set.STINT_EXPIRE_ARN)),
-    schedules: createSchedules(new SchedulerClient(aws), {
-      group: set.STINT_SCHEDULE_GROUP,
-      target: set.STINT_EXPIRE_ARN,
-      role: set.STINT_SCHEDULER_ROLE_ARN,
-      deadLetters: set.STINT_SCHEDULE_DLQ_ARN,
-    }),
-    keys: createTokenKeys(secrets, set.STINT_TOKEN_KEYS),
-    denyList: createDenyList(new IAMClient(aws)),
-    dirty: createDirtyRoles(new SQSClient(aws), set.STINT_DIRTY_QUEUE_URL),
     ambient: {
       now,
       sleep,
@@ -95,16 +85,58 @@ export function compose(outside: Outside): App {
       alarm: (event, details) => log.error(event, { ...details, alarm: event }),
     },
   };
-  return {
-    deps,
-    issuers,
-    secrets,
-    log,
-    verifier: createVerifier({ issuers, audience: config.audience, fetch: outside.fetch, now }),
-    bus: createBus(new EventBridgeClient(aws), set.STINT_BUS),
-    auditLog: createAuditLog({ s3: new S3Client(aws), bucket: set.STINT_AUDIT_BUCKET }),
-  };
 }
+
+export const issuing = (outside: Outside): Issuing => ({
+  ...keeping(outside),
+  policy: preparePolicy(outside.config, pipelineClaims()),
+  target: stsTarget(new STSClient(outside.aws), accountOf(outside.settings.STINT_EXPIRE_ARN)),
+  schedules: schedulesOf(outside),
+  keys: createTokenKeys(secretsOf(outside), outside.settings.STINT_TOKEN_KEYS),
+});
+
+export const schedulesOf = ({ aws, settings: set }: Outside) =>
+  createSchedules(new SchedulerClient(aws), {
+    group: set.STINT_SCHEDULE_GROUP,
+    target: set.STINT_EXPIRE_ARN,
+    role: set.STINT_SCHEDULER_ROLE_ARN,
+    deadLetters: set.STINT_SCHEDULE_DLQ_ARN,
+  });
+
+export const issuersOf = ({ issuers, config }: Outside): readonly TrustedIssuer[] =>
+  issuers ?? trustedIssuers(config.issuers);
+
+export const verifierOf = (outside: Outside) =>
+  createVerifier({
+    issuers: issuersOf(outside),
+    audience: outside.config.audience,
+    fetch: outside.fetch,
+    now: outside.now,
+  });
+
+export const secretsOf = ({ aws, now }: Outside) => createSecrets(new SSMClient(aws), now);
+
+export const dirtyOf = ({ aws, settings: set }: Outside) =>
+  createDirtyRoles(new SQSClient(aws), set.STINT_DIRTY_QUEUE_URL);
+
+export const denyListOf = ({ aws }: Outside) => createDenyList(new IAMClient(aws));
+
+export const busOf = ({ aws, settings: set }: Outside) =>
+  createBus(new EventBridgeClient(aws), set.STINT_BUS);
+
+export const auditLogOf = ({ aws, settings: set }: Outside) =>
+  createAuditLog({ s3: new S3Client(aws), bucket: set.STINT_AUDIT_BUCKET });
+
+/** All parts at once, for the local server and for tests, which look inside. */
+export const compose = (outside: Outside): App => ({
+  deps: { ...issuing(outside), denyList: denyListOf(outside), dirty: dirtyOf(outside) },
+  issuers: issuersOf(outside),
+  secrets: secretsOf(outside),
+  verifier: verifierOf(outside),
+  bus: busOf(outside),
+  auditLog: auditLogOf(outside),
+  log: outside.log,
+});
 
 /** The account that an ARN is of. */
 const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
@@ -126,11 +158,11 @@ export function readConfig(file: string): Config {
   throw new Error(`the configuration is not valid\n${lines.join("\n")}`);
 }
 
-/** The app of this process. A start that fails is tried again with the next event. */
-export const live = once((): App => {
+/** The surroundings of this process. A start that fails is tried again with the next event. */
+export const live = once((): Outside => {
   const { env } = process;
   const logger = new Logger({ serviceName: "stint" });
-  return compose({
+  return {
     settings: settings.parse(env),
     config: readConfig(env.STINT_CONFIG ?? "stint.yaml"),
     // A call that hangs must not take the whole function's time with it.
@@ -142,5 +174,5 @@ export const live = once((): App => {
       info: (message, details) => logger.info(message, { ...details }),
       error: (message, details) => logger.error(message, { ...details }),
     },
-  });
+  };
 });

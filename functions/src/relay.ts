@@ -1,24 +1,36 @@
 import type { StreamEvent } from "@stint/aws/audit/record";
 import { relayTasks } from "@stint/aws/relay";
+import type { Deps, Keeping } from "@stint/broker/deps";
 import { relay as relayChange } from "@stint/broker/relay";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
+import { dirtyOf, keeping, schedulesOf } from "./live.ts";
 
 /**
  * The table's stream into what takes access away: dirty roles, the ends of a job's grants, and schedules that are done
  * for. Nothing that only tells is in here, so that an outage of the log or the bus holds up no end. In order; from the
  * first record that fails on, the batch comes again.
  */
-export const relay = (app: App) => async (event: StreamEvent) => {
-  for (const { sequenceNumber, change } of relayTasks(event)) {
-    try {
-      await relayChange(app.deps, change());
-    } catch (error) {
-      app.log.error("relay_failed", { sequenceNumber, error: String(error) });
-      return { batchItemFailures: [{ itemIdentifier: sequenceNumber }] };
+export const relay =
+  (app: Pick<App, "log"> & { readonly deps: Keeping & Pick<Deps, "dirty" | "schedules"> }) =>
+  async (event: StreamEvent) => {
+    for (const { sequenceNumber, change } of relayTasks(event)) {
+      if (change === undefined) {
+        // No retry reads it. What it asked for is left to schedule and sweeper, and nothing behind it has to wait.
+        app.log.error("relay_unreadable", { sequenceNumber, alarm: "relay_unreadable" });
+        continue;
+      }
+      try {
+        await relayChange(app.deps, change);
+      } catch (error) {
+        app.log.error("relay_failed", { sequenceNumber, error: String(error) });
+        return { batchItemFailures: [{ itemIdentifier: sequenceNumber }] };
+      }
     }
-  }
-  return { batchItemFailures: [] };
-};
+    return { batchItemFailures: [] };
+  };
 
-export const handler = handlerOf(relay);
+export const handler = handlerOf(relay, (outside) => ({
+  deps: { ...keeping(outside), dirty: dirtyOf(outside), schedules: schedulesOf(outside) },
+  log: outside.log,
+}));

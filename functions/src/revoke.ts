@@ -1,28 +1,35 @@
 import { dirtyRoleMessage } from "@stint/aws/dirty-roles";
 import { writeDenials } from "@stint/broker/deny";
+import type { Deps, Keeping } from "@stint/broker/deps";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
+import { denyListOf, keeping } from "./live.ts";
 
 interface QueueEvent {
   readonly Records: ReadonlyArray<{ readonly messageId: string; readonly body: string }>;
 }
 
 /** Dirty roles: each role's deny list is made to say what its denial items say. */
-export const revoke = (app: App) => async (event: QueueEvent) => {
-  const failed: string[] = [];
-  const done = new Map<string, Promise<void>>();
-  for (const { messageId, body } of event.Records) {
-    try {
-      const { role } = dirtyRoleMessage.parse(JSON.parse(body));
-      // Several messages about one role are one piece of work: each only says that the role is dirty.
-      if (!done.has(role)) done.set(role, writeDenials(app.deps, role));
-      await done.get(role);
-    } catch (error) {
-      app.log.error("revoke_failed", { messageId, error: String(error) });
-      failed.push(messageId);
+export const revoke =
+  (app: Pick<App, "log"> & { readonly deps: Keeping & Pick<Deps, "denyList"> }) =>
+  async (event: QueueEvent) => {
+    const failed: string[] = [];
+    const done = new Map<string, Promise<void>>();
+    for (const { messageId, body } of event.Records) {
+      try {
+        const { role } = dirtyRoleMessage.parse(JSON.parse(body));
+        // Several messages about one role are one piece of work: each only says that the role is dirty.
+        if (!done.has(role)) done.set(role, writeDenials(app.deps, role));
+        await done.get(role);
+      } catch (error) {
+        app.log.error("revoke_failed", { messageId, error: String(error) });
+        failed.push(messageId);
+      }
     }
-  }
-  return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
-};
+    return { batchItemFailures: failed.map((itemIdentifier) => ({ itemIdentifier })) };
+  };
 
-export const handler = handlerOf(revoke);
+export const handler = handlerOf(revoke, (outside) => ({
+  deps: { ...keeping(outside), denyList: denyListOf(outside) },
+  log: outside.log,
+}));

@@ -1,17 +1,21 @@
+import type { Keeping } from "@stint/broker/deps";
 import { reportJobs } from "@stint/broker/webhooks";
 import { GrantError } from "@stint/core/error";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
 import { type HttpRequest, http, jsonOf, type Route } from "./edge.ts";
+import { issuersOf, keeping, secretsOf } from "./live.ts";
 import { reply } from "./problem.ts";
 
 const MAX_WEBHOOK = 5_000_000;
 
+type WebhookApp = Pick<App, "issuers" | "secrets" | "log"> & { readonly deps: Keeping };
+
 type PipelineIssuer = Extract<TrustedIssuer, { kind: "pipeline" }>;
 
 /** Webhooks of pipelines: they only end things, and their issuer is the one whose secret signed them. */
-export const webhookRoute: Route = {
+export const webhookRoute: Route<WebhookApp> = {
   method: "POST",
   path: "/v1/webhooks/{pipeline}",
   maxBytes: MAX_WEBHOOK,
@@ -27,7 +31,7 @@ export const webhookRoute: Route = {
 };
 
 /** The issuer whose secret made the signature. Every secret is tried before anything in the body is believed. */
-async function signerOf(request: HttpRequest, app: App): Promise<PipelineIssuer> {
+async function signerOf(request: HttpRequest, app: WebhookApp): Promise<PipelineIssuer> {
   const name = request.path.pipeline ?? "";
   const candidates = app.issuers.filter(
     (issuer): issuer is PipelineIssuer =>
@@ -36,7 +40,8 @@ async function signerOf(request: HttpRequest, app: App): Promise<PipelineIssuer>
   if (candidates.length === 0)
     throw new GrantError("route_not_found", "there is no pipeline of that name");
   for (const issuer of candidates) {
-    const secret = await app.secrets.get(issuer.webhookSecret ?? `/stint/webhooks/${name}`);
+    const { webhookSecret: parameter } = issuer;
+    const secret = parameter === undefined ? undefined : await app.secrets.get(parameter);
     // No secret means that nobody can sign, not that anybody may.
     if (secret === undefined || secret === "") continue;
     if (await issuer.pipeline.webhook.verify(request.body, request.headers, secret)) return issuer;
@@ -46,6 +51,11 @@ async function signerOf(request: HttpRequest, app: App): Promise<PipelineIssuer>
   });
 }
 
-export const webhook = (app: App) => http(app, [webhookRoute]);
+export const webhook = (app: WebhookApp) => http(app, [webhookRoute]);
 
-export const handler = handlerOf(webhook);
+export const handler = handlerOf(webhook, (outside) => ({
+  deps: keeping(outside),
+  issuers: issuersOf(outside),
+  secrets: secretsOf(outside),
+  log: outside.log,
+}));

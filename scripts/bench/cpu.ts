@@ -1,7 +1,6 @@
 /** What Stint's own work costs beside the AWS calls that it cannot do without. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import {
   DynamoDBClient,
@@ -14,30 +13,13 @@ import {
   SchedulerClient,
 } from "@aws-sdk/client-scheduler";
 import { AssumeRoleCommand, type AssumeRoleCommandInput, STSClient } from "@aws-sdk/client-sts";
-import { createSchedules } from "@stint/aws/schedules";
-import { createStore } from "@stint/aws/store/store";
-import { stsTarget } from "@stint/aws/sts-target";
 import { api } from "@stint/functions/api";
-import type { App } from "@stint/functions/app";
 import { type ClientSettings, compose } from "@stint/functions/live";
-import type { SdkRequestHandler } from "@stint/local/transport";
-import { answerTo } from "./canned.ts";
+import { canned } from "./canned.ts";
 import { type Bench, collect, median, RUNS, rounded, type Size } from "./row.ts";
 import { assertIssued, CONTEXT, createSystem, type System } from "./system.ts";
 
 type Transport = Pick<ClientSettings, "endpoint" | "requestHandler">;
-
-/** Answers in this process, as AWS does when all is well, at the same small cost whatever it is asked. */
-const canned = (inner: SdkRequestHandler): SdkRequestHandler => ({
-  ...inner,
-  handle: async (request) => {
-    const { type, body } = answerTo(request.headers.authorization);
-    const bytes = Buffer.from(body);
-    const headers = { "content-type": type, "content-length": String(bytes.length) };
-    const stream = Readable.from([bytes], { objectMode: false });
-    return { response: { statusCode: 200, headers, body: stream } };
-  },
-});
 
 /** The same answers over loopback, from a process whose CPU is not counted. */
 async function cannedServer(): Promise<{ url: string; stop(): void }> {
@@ -53,37 +35,34 @@ interface Inputs {
   readonly lease: TransactWriteItemsCommandInput;
 }
 
-/** What one request asks of AWS, taken down by the adapters themselves. */
-async function inputsOf(system: System, app: App): Promise<Inputs> {
+/** What one request asks of AWS, taken down where its clients are asked to send it. */
+async function inputsOf(request: () => Promise<unknown>): Promise<Inputs> {
   const writes: TransactWriteItemsCommandInput[] = [];
   const schedules: CreateScheduleCommandInput[] = [];
   const sessions: AssumeRoleCommandInput[] = [];
-  const send = async (command: unknown) => {
-    if (command instanceof TransactWriteItemsCommand) writes.push(command.input);
-    if (command instanceof CreateScheduleCommand) schedules.push(command.input);
-    if (command instanceof AssumeRoleCommand) sessions.push(command.input);
-    const Credentials = { AccessKeyId: "A", SecretAccessKey: "S", SessionToken: "T" };
-    return { Credentials };
-  };
-  // The adapters call nothing of their clients but `send`.
-  const client = { send } as unknown as DynamoDBClient & SchedulerClient & STSClient;
-  const { settings } = system.stint;
-  const deps = {
-    ...app.deps,
-    store: createStore(client, settings.STINT_TABLE, async () => {}),
-    target: stsTarget(client),
-    schedules: createSchedules(client, {
-      group: settings.STINT_SCHEDULE_GROUP,
-      target: settings.STINT_EXPIRE_ARN,
-      role: settings.STINT_SCHEDULER_ROLE_ARN,
-      deadLetters: settings.STINT_SCHEDULE_DLQ_ARN,
-    }),
-  };
-  assertIssued(await call(api({ ...app, deps }), await system.requestEvent()));
-  const [open, lease] = writes;
+  const classes = [DynamoDBClient, SchedulerClient, STSClient];
+  for (const { prototype } of classes) {
+    const { send } = prototype;
+    Object.assign(prototype, {
+      send(this: unknown, command: unknown, ...rest: unknown[]) {
+        if (command instanceof TransactWriteItemsCommand) writes.push(command.input);
+        if (command instanceof CreateScheduleCommand) schedules.push(command.input);
+        if (command instanceof AssumeRoleCommand) sessions.push(command.input);
+        return Reflect.apply(send, this, [command, ...rest]);
+      },
+    });
+  }
+  try {
+    await request();
+  } finally {
+    // Its own is inherited.
+    for (const { prototype } of classes) Reflect.deleteProperty(prototype, "send");
+  }
+  const [open, lease, ...more] = writes;
   const [schedule] = schedules;
   const [session] = sessions;
-  if (!open || !lease || !schedule || !session) throw new Error("a request made other calls");
+  if (!open || !lease || !schedule || !session || more.length > 0)
+    throw new Error("a request makes other calls than it did");
   return { open, schedule, session, lease };
 }
 
@@ -126,9 +105,9 @@ async function compare(system: System, transport: Transport, size: Size): Promis
   // Secrets come from local AWS; they are asked for once.
   const deps = { ...app.deps, keys: compose(outside).deps.keys };
   const handler = api({ ...app, deps });
-  const calls = bare(aws, await inputsOf(system, { ...app, deps }));
   const many = size === "full" ? 300 : 2;
   const request = async (event: unknown) => assertIssued(await call(handler, event));
+  const calls = bare(aws, await inputsOf(async () => request(await system.requestEvent())));
 
   const costs: Cost[] = [];
   const warmUp = size === "full" ? 4 : 0;

@@ -1,7 +1,8 @@
 /** A decision's cost must follow the rules of its own profile, not those of the company. */
-import type { Principal } from "@stint/core/principal";
-import { decide, preparePolicy } from "@stint/core/policy/decide";
+
 import { parseConfig } from "@stint/core/config/load";
+import { decide, preparePolicy } from "@stint/core/policy/decide";
+import type { Principal } from "@stint/core/principal";
 import { pipelineClaims } from "@stint/pipelines/registry";
 import { type Bench, median, RUNS, rounded } from "./row.ts";
 
@@ -78,10 +79,15 @@ const COUNTS = [
   { rules: 2_000, profiles: 500 },
 ] as const;
 
-const nameOf = ({ rules, profiles }: (typeof COUNTS)[number]) => `${rules} rules, ${profiles} profiles`;
+const nameOf = ({ rules, profiles }: (typeof COUNTS)[number]) =>
+  `${rules} rules, ${profiles} profiles`;
 
 export const decisions: Bench = async (size) => {
-  const kinds = COUNTS.map((of) => ({ name: nameOf(of), run: decider(of.rules, of.profiles), us: [] as number[] }));
+  const kinds = COUNTS.map((of) => ({
+    name: nameOf(of),
+    run: decider(of.rules, of.profiles),
+    us: [] as number[],
+  }));
   const many = size === "full" ? 1_000 : 2;
   for (let round = size === "full" ? -1 : 0; round < RUNS[size]; round++)
     for (const { run, us } of kinds) {

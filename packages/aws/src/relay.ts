@@ -25,8 +25,8 @@ type Image = Readonly<Record<string, AttributeValue>>;
 
 export interface Task {
   readonly sequenceNumber: string;
-  /** @throws Error where the item is not one that we wrote */
-  readonly change: () => Change;
+  /** Undefined where the item is not as we write it. */
+  readonly change: Change | undefined;
 }
 
 /** What each record of a batch asks for, in its order; records that ask for nothing are left out. */
@@ -39,8 +39,20 @@ export function relayTasks(event: StreamEvent): Task[] {
     const before = (dynamodb?.OldImage ?? {}) as Image;
     const read = readerOf(image, before);
     if (read === undefined) return [];
-    return [{ sequenceNumber, change: () => ({ id: sequenceNumber, ...read(unmarshall(image)) }) }];
+    return [{ sequenceNumber, change: changeOf(sequenceNumber, read, image) }];
   });
+}
+
+function changeOf(
+  id: string,
+  read: (item: unknown) => Omit<Change, "id">,
+  image: Image,
+): Change | undefined {
+  try {
+    return { id, ...read(unmarshall(image)) };
+  } catch {
+    return undefined;
+  }
 }
 
 function readerOf(

@@ -1,5 +1,5 @@
 import type { Actor } from "@stint/core/audit";
-import type { Deps } from "./deps.ts";
+import type { Deps, Keeping } from "./deps.ts";
 import { endDenied, inTurns } from "./ending.ts";
 import type { Denial } from "./ports.ts";
 
@@ -7,12 +7,14 @@ const REVOKER: Actor = { kind: "revoker", id: "revoker" };
 /** Rounds after which a role that changes all the time is left to the next message. */
 const ROUNDS = 5;
 
+type Denying = Keeping & Pick<Deps, "denyList">;
+
 /**
  * Makes a role's deny list say what its denial items say, then ends the grants that waited for it. One worker at a
  * time per role (the queue's message group sees to that); the list is read again after the write, because a message
  * only says "this role is dirty" and one that came meanwhile may be about something this round did not see.
  */
-export async function writeDenials(deps: Deps, role: string): Promise<void> {
+export async function writeDenials(deps: Denying, role: string): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     const now = deps.ambient.now();
     const wanted = fitting(deps, role, await runningDenials(deps, role, now));
@@ -36,12 +38,12 @@ export async function writeDenials(deps: Deps, role: string): Promise<void> {
   }
 }
 
-async function runningDenials(deps: Deps, role: string, now: number): Promise<Denial[]> {
+async function runningDenials(deps: Denying, role: string, now: number): Promise<Denial[]> {
   return (await deps.store.denials(role)).filter((denial) => denial.until > now);
 }
 
 /** When the list is full, the leases with the least time left lapse. */
-function fitting(deps: Deps, role: string, denials: Denial[]): Denial[] {
+function fitting(deps: Denying, role: string, denials: Denial[]): Denial[] {
   if (denials.length <= deps.denyList.capacity) return denials;
   const left = denials.length - deps.denyList.capacity;
   deps.ambient.alarm("deny_list_full", { role, left });
@@ -49,7 +51,7 @@ function fitting(deps: Deps, role: string, denials: Denial[]): Denial[] {
 }
 
 /** The denial is in IAM: the grant is ended once that is so in each of its roles. */
-async function settled(deps: Deps, denial: Denial, at: number): Promise<void> {
+async function settled(deps: Denying, denial: Denial, at: number): Promise<void> {
   await deps.store.markDenied(denial, at);
   const stored = await deps.store.find(denial.grant);
   if (stored !== undefined) await endDenied(deps, stored, REVOKER);

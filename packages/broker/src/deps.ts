@@ -35,7 +35,13 @@ export interface Deps {
   readonly ambient: Ambient;
 }
 
-const stamp = (deps: Deps, now: number) => ({
+/** What looks after grants that exist. Ending one takes no more than the table. */
+export type Keeping = Pick<Deps, "config" | "store" | "ambient">;
+
+/** What a caller's request may need besides. */
+export type Issuing = Keeping & Pick<Deps, "policy" | "target" | "schedules" | "keys">;
+
+const stamp = (deps: Keeping, now: number) => ({
   id: deps.ambient.id(),
   time: now,
   policyVersion: deps.config.hash,
@@ -43,7 +49,7 @@ const stamp = (deps: Deps, now: number) => ({
 
 /** The record of a grant's change to the state that it is in now. */
 export const changeRecord = (
-  deps: Deps,
+  deps: Keeping,
   grant: Grant,
   actor: Actor,
   now: number,
@@ -55,7 +61,7 @@ export const changeRecord = (
 
 /** A decision that changes nothing: a refusal, a read, a dry run. */
 export const decisionRecord = (
-  deps: Deps,
+  deps: Keeping,
   fact: "grant.refused" | "grant.read" | "decision.made",
   principal: Principal,
   now: number,
@@ -101,7 +107,7 @@ export const decisionRecord = (
 
 /** The record of what a pipeline reported. */
 export const jobRecord = (
-  deps: Deps,
+  deps: Keeping,
   fact: "job.ended" | "run.ended",
   job: Partial<JobKey>,
   actor: Actor,

@@ -1,6 +1,6 @@
 import type { Actor, Details } from "@stint/core/audit";
 import { denied, due, type EndReason, end as ended, type Grant, running } from "@stint/core/grant";
-import { changeRecord, type Deps } from "./deps.ts";
+import { changeRecord, type Deps, type Keeping } from "./deps.ts";
 import type { Denial, JobEnd, Stored } from "./ports.ts";
 
 /** Lost races after which an end stops the refreshes that it loses against. */
@@ -23,7 +23,7 @@ export function denialsOf(grant: Grant, now: number): Denial[] {
  * the grant as it is then. Undefined where there is no such grant.
  */
 export async function endGrant(
-  deps: Deps,
+  deps: Keeping,
   id: string,
   why: EndReason,
   actor: Actor,
@@ -33,12 +33,16 @@ export async function endGrant(
 }
 
 /** What the table alone says about a grant whose time has come. */
-export async function endIfDue(deps: Deps, id: string, actor: Actor): Promise<Stored | undefined> {
+export async function endIfDue(
+  deps: Keeping,
+  id: string,
+  actor: Actor,
+): Promise<Stored | undefined> {
   return settle(deps, id, due, actor, {});
 }
 
 async function settle(
-  deps: Deps,
+  deps: Keeping,
   id: string,
   transition: (grant: Grant, now: number) => Grant,
   actor: Actor,
@@ -63,7 +67,7 @@ async function settle(
 }
 
 /** Ends all grants of a job, or of all jobs of a run, whose tombstone is already written. */
-export async function endJob(deps: Deps, end: JobEnd, actor: Actor): Promise<number> {
+export async function endJob(deps: Keeping, end: JobEnd, actor: Actor): Promise<number> {
   const ids = await deps.store.grantsOf(end);
   await inTurns(ids, 8, (id) => endGrant(deps, id, "job_ended", actor));
   return ids.length;
@@ -73,7 +77,7 @@ export async function endJob(deps: Deps, end: JobEnd, actor: Actor): Promise<num
  * Ends a grant whose sessions are denied in each of its roles. True where nothing remains to be denied. The denial is
  * marked first and the grant ended after it: who stops in between leaves the rest to the sweeper.
  */
-export async function endDenied(deps: Deps, first: Stored, actor: Actor): Promise<boolean> {
+export async function endDenied(deps: Keeping, first: Stored, actor: Actor): Promise<boolean> {
   for (let stored = first; stored.grant.state === "ending"; ) {
     const { grant } = stored;
     const now = deps.ambient.now();
@@ -93,8 +97,10 @@ export async function endDenied(deps: Deps, first: Stored, actor: Actor): Promis
   return true;
 }
 
+type Sweeping = Keeping & Pick<Deps, "dirty">;
+
 /** Looks after everything whose time has come, by the table alone. Returns how many grants it looked at. */
-export async function sweep(deps: Deps): Promise<number> {
+export async function sweep(deps: Sweeping): Promise<number> {
   let count = 0;
   const actor: Actor = { kind: "sweeper", id: "sweeper" };
   const failures: unknown[] = [];

@@ -3,7 +3,7 @@ import { GrantError } from "@stint/core/error";
 import { claim, type Grant, ISSUING_MS, plan } from "@stint/core/grant";
 import { decide } from "@stint/core/policy/decide";
 import type { Caller, Principal } from "@stint/core/principal";
-import { changeRecord, type Deps, decisionRecord } from "./deps.ts";
+import { changeRecord, decisionRecord, type Issuing } from "./deps.ts";
 import { endIfDue } from "./ending.ts";
 import { grantEnded, type Issued, open, refresh, storedOf } from "./issue.ts";
 import type { Stored } from "./ports.ts";
@@ -24,7 +24,7 @@ export const actingAs = (caller: Caller, grant: Grant): Actor =>
 
 /** Claims a ready grant or refreshes an active one: a new lease either way. */
 export async function credentials(
-  deps: Deps,
+  deps: Issuing,
   caller: Caller,
   id: string,
   leaseSeconds: number | undefined,
@@ -51,7 +51,7 @@ export const notFound = (id: string): GrantError =>
 
 /** What a grant that exists already gives its holder, by the state that it is in. */
 export async function continueGrant(
-  deps: Deps,
+  deps: Issuing,
   first: Stored,
   principal: Principal,
   leaseSeconds: number | undefined,
@@ -83,7 +83,7 @@ export async function continueGrant(
 }
 
 /** A request that is still being issued is waited for; nobody mints for it twice. */
-async function settled(deps: Deps, first: Stored): Promise<Stored> {
+async function settled(deps: Issuing, first: Stored): Promise<Stored> {
   let stored: Stored | undefined = first;
   const patience = deps.ambient.now() + Math.min(WAIT_MS, ISSUING_MS);
   while (stored?.grant.state === "opening") {
@@ -99,12 +99,12 @@ async function settled(deps: Deps, first: Stored): Promise<Stored> {
 }
 
 /** A grant whose time is up reads as ended, also before its schedule or the sweeper came by. */
-async function endedBy(deps: Deps, grant: Grant, actor: Actor): Promise<GrantError> {
+async function endedBy(deps: Issuing, grant: Grant, actor: Actor): Promise<GrantError> {
   return grantEnded((await endIfDue(deps, grant.id, actor))?.grant ?? grant);
 }
 
 async function claimReady(
-  deps: Deps,
+  deps: Issuing,
   stored: Stored,
   actor: Actor,
   leaseSeconds: number | undefined,

@@ -8,7 +8,7 @@ import {
   lease as leased,
   type Opening,
 } from "@stint/core/grant";
-import { changeRecord, type Deps } from "./deps.ts";
+import { changeRecord, type Issuing } from "./deps.ts";
 import { endGrant } from "./ending.ts";
 import type { AwsCredentials, Replaced, Stored } from "./ports.ts";
 
@@ -24,7 +24,7 @@ export interface Issued {
  * lease. Nothing is handed out before the lease is durable. Whatever fails ends the grant; if that fails too, the
  * sweeper finds it at its issuing deadline.
  */
-export async function open(deps: Deps, opening: Opening, actor: Actor): Promise<Issued> {
+export async function open(deps: Issuing, opening: Opening, actor: Actor): Promise<Issued> {
   // Both must have settled before the grant is ended: what is still being made could not be ended with it.
   const [scheduled, minted] = await Promise.allSettled([
     deps.schedules.create(opening.id, opening.endsAt),
@@ -40,7 +40,7 @@ export async function open(deps: Deps, opening: Opening, actor: Actor): Promise<
 
 /** A further mint of an active grant, planned already. */
 export async function refresh(
-  deps: Deps,
+  deps: Issuing,
   active: Active,
   planned: Leases,
   actor: Actor,
@@ -54,7 +54,7 @@ interface MintedLeases {
 }
 
 /** All targets or none: a half-made set of credentials is never handed out. */
-async function mint(deps: Deps, grant: Grant, planned: Leases): Promise<MintedLeases> {
+async function mint(deps: Issuing, grant: Grant, planned: Leases): Promise<MintedLeases> {
   const profile = deps.config.profiles[grant.profile];
   const all = await Promise.allSettled(
     Object.entries(planned).map(async ([key, lease]) => {
@@ -80,7 +80,7 @@ async function mint(deps: Deps, grant: Grant, planned: Leases): Promise<MintedLe
 }
 
 async function hand(
-  deps: Deps,
+  deps: Issuing,
   grant: Opening | Active,
   minted: MintedLeases,
   actor: Actor,
@@ -109,7 +109,7 @@ async function hand(
 
 /** Ends what could not be issued. A fault here must not hide the fault that led here. */
 async function giveUp(
-  deps: Deps,
+  deps: Issuing,
   id: string,
   why: "failed" | "job_ended",
   actor: Actor,

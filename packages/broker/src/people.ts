@@ -4,18 +4,18 @@ import { GrantError } from "@stint/core/error";
 import { approve as approved, type Grant, refuse } from "@stint/core/grant";
 import { decide, eligible } from "@stint/core/policy/decide";
 import type { Caller, Principal } from "@stint/core/principal";
-import { changeRecord, type Deps, decisionRecord } from "./deps.ts";
+import { changeRecord, decisionRecord, type Issuing } from "./deps.ts";
 import { endGrant, endIfDue } from "./ending.ts";
 import { actingAs, holds, notFound } from "./holder.ts";
 import type { ListQuery, Page, Stored } from "./ports.ts";
 import { alarmOf } from "./refusal.ts";
 
 /** One grant, for its holder or for somebody whom a rule lets read its profile. */
-export async function get(deps: Deps, caller: Caller, id: string): Promise<Grant> {
+export async function get(deps: Issuing, caller: Caller, id: string): Promise<Grant> {
   return (await readable(deps, caller, id)).grant;
 }
 
-async function readable(deps: Deps, caller: Caller, id: string): Promise<Stored> {
+async function readable(deps: Issuing, caller: Caller, id: string): Promise<Stored> {
   const stored = await deps.store.find(id);
   if (stored === undefined) throw notFound(id);
   if (holds(caller, stored.grant)) return stored;
@@ -33,7 +33,7 @@ async function readable(deps: Deps, caller: Caller, id: string): Promise<Stored>
 }
 
 /** The holder releases; somebody whom a rule allows revokes. A second time changes nothing. */
-export async function remove(deps: Deps, caller: Caller, id: string): Promise<Grant> {
+export async function remove(deps: Issuing, caller: Caller, id: string): Promise<Grant> {
   const stored = await deps.store.find(id);
   if (stored === undefined) throw notFound(id);
   const { grant } = stored;
@@ -59,7 +59,7 @@ export interface ApprovalRequest {
 
 /** A person's decision on a request. The approver must be allowed at this moment, and is never its requester. */
 export async function decideApproval(
-  deps: Deps,
+  deps: Issuing,
   caller: Caller,
   id: string,
   { decision, reason }: ApprovalRequest,
@@ -120,7 +120,7 @@ const asking = (action: Action, principal: Principal, grant: Grant, now: number)
 
 /** Decides, and records a refusal. */
 async function judged(
-  deps: Deps,
+  deps: Issuing,
   principal: Principal,
   action: Action,
   grant: Grant,
@@ -141,7 +141,7 @@ async function judged(
 }
 
 async function noteRefused(
-  deps: Deps,
+  deps: Issuing,
   principal: Principal,
   grant: Grant,
   why: string,
@@ -165,7 +165,7 @@ export interface ListRequest extends Omit<ListQuery, "from"> {
 const PAGES = 20;
 
 /** Grants of the profiles that the caller may read, newest first; without such a profile, its own. */
-export async function list(deps: Deps, caller: Caller, query: ListRequest): Promise<Page> {
+export async function list(deps: Issuing, caller: Caller, query: ListRequest): Promise<Page> {
   if (caller.kind === "holder")
     throw new GrantError("refused", "a grant token reads its own grant only", {
       hint: `GET /v1/grants/${caller.grantId}`,
@@ -215,7 +215,7 @@ interface Partition {
 }
 
 async function pageOf(
-  deps: Deps,
+  deps: Issuing,
   partitions: readonly Partition[],
   visible: (grant: Grant) => boolean,
   query: Omit<ListQuery, "from">,

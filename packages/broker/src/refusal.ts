@@ -1,7 +1,7 @@
 import type { Decision } from "@stint/core/decision";
 import { type Code, GrantError } from "@stint/core/error";
 import type { Caller, Principal, TokenProof } from "@stint/core/principal";
-import { type Deps, decisionRecord } from "./deps.ts";
+import { decisionRecord, type Keeping } from "./deps.ts";
 
 export type Verified = Extract<Caller, { kind: "principal" }>;
 
@@ -9,7 +9,7 @@ export type Verified = Extract<Caller, { kind: "principal" }>;
 type Asked = { readonly profile: string; readonly reason?: string };
 
 /** An error inside an evaluation denies, and somebody must look at it. */
-export function alarmOf(deps: Deps, profile: string, decision: Decision): void {
+export function alarmOf(deps: Keeping, profile: string, decision: Decision): void {
   if (!decision.allowed && decision.errors !== undefined && decision.errors.length > 0)
     deps.ambient.alarm("policy_error", { profile, errors: decision.errors });
 }
@@ -19,7 +19,7 @@ export function alarmOf(deps: Deps, profile: string, decision: Decision): void {
  * profile is forbidden or does not exist.
  */
 export async function refused(
-  deps: Deps,
+  deps: Keeping,
   principal: Principal,
   decision: Extract<Decision, { allowed: false }>,
   of: { readonly body: Asked; readonly token?: TokenProof },
@@ -41,7 +41,7 @@ export async function refused(
 }
 
 export async function noteRefusal(
-  deps: Deps,
+  deps: Keeping,
   { principal, token }: Verified,
   body: Asked,
   code: Code,
@@ -59,7 +59,7 @@ export async function noteRefusal(
 }
 
 export async function turnedAway(
-  deps: Deps,
+  deps: Keeping,
   caller: Verified,
   body: Asked,
   code: Code,

@@ -1,5 +1,5 @@
 import type { Actor } from "@stint/core/audit";
-import type { Deps } from "./deps.ts";
+import type { Deps, Keeping } from "./deps.ts";
 import { endJob } from "./ending.ts";
 import type { Denial, JobEnd } from "./ports.ts";
 
@@ -15,8 +15,10 @@ export interface Change {
   readonly ended?: string;
 }
 
+type Relaying = Keeping & Pick<Deps, "dirty" | "schedules">;
+
 /** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
-export async function relay(deps: Deps, { id, denial, end, ended }: Change): Promise<void> {
+export async function relay(deps: Relaying, { id, denial, end, ended }: Change): Promise<void> {
   if (denial !== undefined) await deps.dirty.mark(denial.role, id);
   if (end !== undefined) await endJob(deps, end.of, end.actor);
   if (ended !== undefined) await deps.schedules.remove(ended);

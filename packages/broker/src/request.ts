@@ -7,7 +7,7 @@ import { decide } from "@stint/core/policy/decide";
 import type { Principal } from "@stint/core/principal";
 import type { Profile } from "@stint/core/profile";
 import { requestedSeconds } from "@stint/core/time";
-import { changeRecord, type Deps, decisionRecord } from "./deps.ts";
+import { changeRecord, decisionRecord, type Issuing } from "./deps.ts";
 import { continueGrant } from "./holder.ts";
 import { type Issued, jobEnded, open } from "./issue.ts";
 import type { Stored } from "./ports.ts";
@@ -39,7 +39,7 @@ export type RequestAnswer = {
  * first answer: its repeat gets the same token, and credentials of its own.
  */
 export async function request(
-  deps: Deps,
+  deps: Issuing,
   caller: Verified,
   body: GrantRequest,
   idempotencyKey: string | undefined,
@@ -118,12 +118,16 @@ export async function request(
 }
 
 /** How many rules a request for the profile is held against. */
-export const considered = (deps: Deps, profile: string): number =>
+export const considered = (deps: Issuing, profile: string): number =>
   deps.config.rules.filter((rule) => rule.profile === profile && rule.may.includes("request"))
     .length;
 
 /** Would the request be allowed? The same code as the request's own decision; nothing is opened. */
-export async function tryOut(deps: Deps, caller: Verified, body: GrantRequest): Promise<Decision> {
+export async function tryOut(
+  deps: Issuing,
+  caller: Verified,
+  body: GrantRequest,
+): Promise<Decision> {
   leaseOf(body);
   const { decision, now } = judge(deps, caller.principal, body);
   await deps.store.note(
@@ -137,7 +141,7 @@ export async function tryOut(deps: Deps, caller: Verified, body: GrantRequest): 
 }
 
 function judge(
-  deps: Deps,
+  deps: Issuing,
   principal: Principal,
   body: GrantRequest,
 ): { decision: Decision; now: number } {
@@ -171,7 +175,7 @@ export function leaseSeconds(text: string): number {
 }
 
 function grantFacts(
-  deps: Deps,
+  deps: Issuing,
   principal: Principal,
   body: GrantRequest,
   profile: Profile,

@@ -1,4 +1,4 @@
-import { type Deps, jobRecord } from "./deps.ts";
+import { jobRecord, type Keeping } from "./deps.ts";
 import type { Delivery, JobEnd } from "./ports.ts";
 
 /**
@@ -6,7 +6,7 @@ import type { Delivery, JobEnd } from "./ports.ts";
  * id; the grants are ended by whoever reads the table's stream, so that no crash in here can leave them.
  */
 export async function reportJobs(
-  deps: Deps,
+  deps: Keeping,
   ends: readonly JobEnd[],
   delivery: Delivery,
 ): Promise<void> {

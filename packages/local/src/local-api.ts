@@ -108,13 +108,24 @@ function standInFor(standIns: readonly StandIn[], pipeline: string, url: string)
   });
 }
 
+function isLoopback(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  return ["127.0.0.1", "[::1]", "localhost"].includes(new URL(url).hostname);
+}
+
 /** Answers `/_local/*`; undefined for every other path. */
 export const localApi =
   (local: Local) =>
-  async ({ method, url, body }: DevRequest): Promise<DevReply | undefined> => {
+  async ({ method, url, headers, body }: DevRequest): Promise<DevReply | undefined> => {
     const [path = ""] = url.split("?");
     if (!path.startsWith("/_local/")) return undefined;
     try {
+      // A web page that this machine's owner looks at reaches loopback too, and here anybody is minted an identity.
+      if (
+        !isLoopback(`http://${headers.host}`) ||
+        !isLoopback(headers.origin ?? "http://localhost")
+      )
+        throw new GrantError("refused", "this is for programs on this machine, not for web pages");
       const route = ROUTES[`${method} ${path}`];
       if (route === undefined)
         throw new GrantError("route_not_found", `there is no ${method} ${path}`, {

@@ -17,7 +17,11 @@ import {
   IAMClient,
   PutRolePolicyCommand,
 } from "@aws-sdk/client-iam";
-import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  PutObjectLockConfigurationCommand,
+  S3Client,
+} from "@aws-sdk/client-s3";
 import { CreateScheduleGroupCommand, SchedulerClient } from "@aws-sdk/client-scheduler";
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
@@ -94,9 +98,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   await new SchedulerClient(admin).send(
     new CreateScheduleGroupCommand({ Name: NAMES.scheduleGroup }),
   );
-  await new S3Client({ ...admin, forcePathStyle: true }).send(
-    new CreateBucketCommand({ Bucket: NAMES.auditBucket, ObjectLockEnabledForBucket: true }),
-  );
+  await createAuditBucket(new S3Client({ ...admin, forcePathStyle: true }));
   await putSecrets(new SSMClient(admin), aws.world.hex, config);
   await createRoles(new IAMClient(admin), place, config);
   // Nobody waits for a deployment's own roles to spread.
@@ -194,6 +196,21 @@ function executionCredentials(aws: StintAws, role: string, door: Door) {
       current = aws.credentialsFor(role, functionName(door));
     return { ...current, expiration: new Date(Date.now() - 1) };
   };
+}
+
+/** Nobody deletes what it holds before its time, this account's administrator included. */
+async function createAuditBucket(client: S3Client): Promise<void> {
+  const Bucket = NAMES.auditBucket;
+  await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: true }));
+  await client.send(
+    new PutObjectLockConfigurationCommand({
+      Bucket,
+      ObjectLockConfiguration: {
+        ObjectLockEnabled: "Enabled",
+        Rule: { DefaultRetention: { Mode: "COMPLIANCE", Days: 365 } },
+      },
+    }),
+  );
 }
 
 async function createTable(db: DynamoDBClient): Promise<void> {

@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { GrantError } from "@stint/core/error";
 import type { JobPrincipal } from "@stint/core/principal";
-import { z } from "zod";
+import * as z from "zod";
 import {
   claimText,
   type Fact,

@@ -61,6 +61,9 @@ function trusted(issuer: Issuer, registry: Readonly<Record<string, Pipeline>>): 
   };
 }
 
+/** The parameter of a public issuer's webhook secret, where the configuration names no other. */
+const publicSecret = (pipeline: Pipeline): string => `/stint/webhooks/${pipeline.name}`;
+
 /**
  * The configuration's list and the pipelines' public issuers. An entry for a public one may add its webhook's secret
  * but not make it something else. @throws Error where the list cannot be meant
@@ -84,11 +87,22 @@ export function trustedIssuers(
   }
   for (const pipeline of Object.values(registry)) {
     for (const url of pipeline.publicIssuers) {
-      const entry = byUrl.get(url);
-      if (entry === undefined) byUrl.set(url, { kind: "pipeline", url, pipeline });
-      else if (entry.kind === "login" || entry.pipeline !== pipeline)
+      const entry = byUrl.get(url) ?? { kind: "pipeline", url, pipeline };
+      if (entry.kind === "login" || entry.pipeline !== pipeline)
         throw new Error(`issuer ${url}: is the public issuer of ${pipeline.name}`);
+      byUrl.set(url, { webhookSecret: publicSecret(pipeline), ...entry });
     }
   }
-  return [...byUrl.values()];
+  const all = [...byUrl.values()];
+  checkSecrets(all);
+  return all;
+}
+
+/** A webhook's issuer is the one whose secret signed it, so no two may have the same. */
+function checkSecrets(issuers: readonly TrustedIssuer[]): void {
+  const names = issuers.flatMap((one) =>
+    one.kind === "pipeline" && one.webhookSecret !== undefined ? [one.webhookSecret] : [],
+  );
+  const twice = names.find((name, at) => names.indexOf(name) !== at);
+  if (twice !== undefined) throw new Error(`webhookSecret ${twice}: is two issuers' secret`);
 }

@@ -1,7 +1,7 @@
 /** One issuer's signing keys, fetched from that issuer alone and remembered. */
 import { GrantError } from "@stint/core/error";
 import { type CryptoKey, importJWK } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import { isSafe } from "./issuers.ts";
 import type { Algorithm } from "./jwt.ts";
 import { unauthenticated } from "./pipeline.ts";

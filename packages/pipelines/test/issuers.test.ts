@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { github } from "../src/github.ts";
 import { trustedIssuers } from "../src/issuers.ts";
 import { pipelineClaims, pipelines } from "../src/registry.ts";
@@ -6,7 +6,7 @@ import { pipelineClaims, pipelines } from "../src/registry.ts";
 const PUBLIC = "https://token.actions.githubusercontent.com";
 
 test("a pipeline's public issuer is trusted without an entry", () => {
-  expect(trustedIssuers([])).toEqual([{ kind: "pipeline", url: PUBLIC, pipeline: github }]);
+  expect(trustedIssuers([])).toMatchObject([{ kind: "pipeline", url: PUBLIC, pipeline: github }]);
 });
 
 test("an entry for a public issuer adds its webhook's secret", () => {
@@ -89,4 +89,28 @@ test("each pipeline stands under its own name, and rules cannot match on what na
     expect(claims).not.toContain("sub");
     if (untrustedEvents) expect(claims).toContain(untrustedEvents.claim);
   }
+});
+
+describe("webhook secrets", () => {
+  const ghes = "https://ghes.acme.dev/_services/token";
+  const secretOf = (list: Parameters<typeof trustedIssuers>[0], url: string) => {
+    const found = trustedIssuers(list).find((issuer) => issuer.url === url);
+    return found?.kind === "pipeline" ? found.webhookSecret : undefined;
+  };
+
+  test("a public issuer's has a parameter of its own, unless the configuration names another", () => {
+    const [url = ""] = github.publicIssuers;
+    expect(secretOf([], url)).toBe("/stint/webhooks/github");
+    expect(secretOf([{ url, pipeline: "github", webhookSecret: "/mine" }], url)).toBe("/mine");
+  });
+
+  test("a further issuer that names none has none, and cannot end what is the public one's", () => {
+    expect(secretOf([{ url: ghes, pipeline: "github" }], ghes)).toBeUndefined();
+  });
+
+  test("no two issuers share one, since it says which of them signed", () => {
+    expect(() =>
+      trustedIssuers([{ url: ghes, pipeline: "github", webhookSecret: "/stint/webhooks/github" }]),
+    ).toThrow(/two issuers/);
+  });
 });
