@@ -1,7 +1,6 @@
 /** The composition root: the only reader of the environment, the only maker of clients. Importing it does nothing. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Logger } from "@aws-lambda-powertools/logger";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { EventBridgeClient } from "@aws-sdk/client-eventbridge";
 import { IAMClient } from "@aws-sdk/client-iam";
@@ -19,7 +18,8 @@ import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
 import type { Issuing, Keeping } from "@stint/broker/deps";
-import { parseConfig } from "@stint/core/config/load";
+import { type Problem, parseConfig } from "@stint/core/config/load";
+import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
 import { preparePolicy } from "@stint/core/policy/decide";
 import type { Config } from "@stint/core/profile";
@@ -29,6 +29,7 @@ import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
 import * as z from "zod";
 import type { App, Log } from "./app.ts";
+import { jsonLog } from "./log.ts";
 
 /** What a deployment sets. Each function gets the whole set; its permissions say what it can use. */
 const settings = z.object({
@@ -141,8 +142,11 @@ export const compose = (outside: Outside): App => ({
 /** The account that an ARN is of. */
 const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
 
-/** The configuration beside the function, with the Cedar files beside it. @throws Error naming every problem */
-export function readConfig(file: string): Config {
+/**
+ * A stint.yaml with the Cedar files beside it, for who develops and who deploys. `warn` is told what loads but is surely not
+ * meant. @throws Error naming every problem
+ */
+export function readConfig(file: string, warn: (line: string) => void = () => {}): Config {
   const directory = dirname(file);
   const cedar = Object.fromEntries(
     readdirSync(directory)
@@ -150,29 +154,32 @@ export function readConfig(file: string): Config {
       .map((name) => [name, readFileSync(join(directory, name), "utf8")]),
   );
   const parsed = parseConfig(readFileSync(file, "utf8"), cedar, pipelineClaims());
-  if (parsed.ok) return parsed.config;
-  const lines = parsed.problems.map(
-    ({ path, message, hint, line }) =>
-      `${file}${line === undefined ? "" : `:${line}`} ${path}: ${message}${hint === undefined ? "" : ` (${hint})`}`,
-  );
-  throw new Error(`the configuration is not valid\n${lines.join("\n")}`);
+  const told = ({ path, message, hint, line }: Problem) =>
+    `${placeOf(path)}${line === undefined ? "" : `:${line}`} ${path}: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+  // A policy's path begins with its own file.
+  const placeOf = (path: string) => {
+    const own = Object.keys(cedar).find((name) => path.startsWith(name));
+    return own === undefined ? file : join(directory, own);
+  };
+  if (!parsed.ok)
+    throw new Error(`the configuration is not valid\n${parsed.problems.map(told).join("\n")}`);
+  for (const warning of parsed.warnings) warn(told(warning));
+  return parsed.config;
 }
 
 /** The surroundings of this process. A start that fails is tried again with the next event. */
 export const live = once((): Outside => {
   const { env } = process;
-  const logger = new Logger({ serviceName: "stint" });
   return {
     settings: settings.parse(env),
-    config: readConfig(env.STINT_CONFIG ?? "stint.yaml"),
+    // Checked, and its warnings told, when it was deployed.
+    config: readPrepared(readFileSync(env.STINT_CONFIG ?? "stint.json", "utf8")),
     // A call that hangs must not take the whole function's time with it.
     aws: { requestHandler: { connectionTimeout: 1_000, requestTimeout: 5_000 } },
     fetch,
     now: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    log: {
-      info: (message, details) => logger.info(message, { ...details }),
-      error: (message, details) => logger.error(message, { ...details }),
-    },
+    // Not the console: Lambda's puts a time and a request id before each line, and then it is no JSON.
+    log: jsonLog((line) => process.stdout.write(line), Date.now),
   };
 });

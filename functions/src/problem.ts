@@ -14,6 +14,7 @@ export const PROBLEMS = {
   too_large: { status: 413, title: "The request is too large" },
   idempotency_mismatch: { status: 422, title: "The key was used for another request" },
   policy_too_large: { status: 422, title: "The session policy is too large" },
+  limit_reached: { status: 429, title: "A limit is reached" },
   internal: { status: 500, title: "Something went wrong here" },
   target_refused: { status: 502, title: "The target refused" },
   unavailable: { status: 503, title: "Something that this needs is not available" },
@@ -40,7 +41,7 @@ export function problem(error: GrantError, requestId: string): Reply {
       "content-type": "application/problem+json",
       "cache-control": "no-store",
       ...(status === 401 ? { "www-authenticate": 'Bearer realm="stint"' } : {}),
-      ...(status === 503 ? { "retry-after": "1" } : {}),
+      ...(status === 503 || status === 429 ? { "retry-after": "1" } : {}),
     },
     body: JSON.stringify({
       type: `urn:stint:problem:${error.code}`,

@@ -5,6 +5,7 @@ import {
   IAMClient,
   UpdateAssumeRolePolicyCommand,
 } from "@aws-sdk/client-iam";
+import { PurgeQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import type { Fault } from "@stint/local/faults";
 import { demoJobPayload } from "@stint/local/payloads";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -240,6 +241,17 @@ describe("while issuing, one call in a request without retries", () => {
     expect(answer.status).toBe(201);
     await release(grantIn(answer).id, answer.body.token);
     await expectOver(witness, grantIn(answer).id, "released");
+  });
+
+  test("a schedule that exists already counts only if its time is right", async () => {
+    const { ask } = await newJob();
+    const { id, endsAt } = grantIn(await ask());
+    const { schedules: own } = world.stint.app("api").deps;
+    await own.create(id, Date.parse(endsAt));
+    await expect(own.create(id, Date.parse(endsAt) + 1_000)).rejects.toMatchObject({
+      name: "ConflictException",
+    });
+    expect(await scheduleOf(world, id)).toBe(Date.parse(endsAt));
   });
 
   test("nothing of all this lives on, and nothing went wrong inside", async () => {
@@ -542,6 +554,18 @@ describe("while ending, one call without retries", () => {
     strike({ service: "iam", operation: "PutRolePolicy" }, HOWS["fails after its work"]);
     await release(id, token);
     await world.advance(3 * 60_000);
+    await expectOver(witness, id, "released");
+  });
+
+  test("a message that is lost is replaced by the sweeper", async () => {
+    const { id, token } = await active();
+    strike({ service: "iam", operation: "PutRolePolicy" }, HOWS["is refused"]);
+    await release(id, token);
+    await world.aws.settle();
+    await new SQSClient(world.administrator).send(
+      new PurgeQueueCommand({ QueueUrl: world.stint.settings.STINT_DIRTY_QUEUE_URL }),
+    );
+    await world.advance(2 * 60_000);
     await expectOver(witness, id, "released");
   });
 

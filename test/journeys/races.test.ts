@@ -318,6 +318,7 @@ describe("an end", () => {
       // The worst holder: before each attempt of the end, a refresh that succeeds.
       replace: async (...of: Parameters<typeof replace>) => {
         writes++;
+        if (writes > 20) throw new Error("outrun");
         refreshed.push((await refresh(id, token)).status);
         return replace(...of);
       },

@@ -19,7 +19,7 @@ import {
 } from "@stint/local/stint";
 import { pipelines } from "@stint/pipelines/registry";
 
-export const START = Date.parse("2026-11-22T12:00:00Z");
+const START = Date.parse("2026-11-22T12:00:00Z");
 const ISSUER = "http://127.0.0.1:4012";
 
 export interface Answer {

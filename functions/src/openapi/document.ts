@@ -13,9 +13,9 @@ import { codes, components, type SchemaName } from "./schemas.ts";
 type Json = Record<string, unknown>;
 
 /** Every route that some function serves. */
-export const served: readonly Route[] = [...routes, webhookRoute];
+export const served: readonly Route<never>[] = [...routes, webhookRoute];
 
-export const keyOf = ({ method, path }: Pick<Route, "method" | "path">): string =>
+export const keyOf = ({ method, path }: Pick<Route<never>, "method" | "path">): string =>
   `${method} ${path}`;
 
 const ref = (kind: "schemas" | "responses" | "parameters" | "headers", name: string): Json => ({
@@ -150,7 +150,7 @@ const jsonContent = (schema: SchemaName | undefined): Json => ({
   },
 });
 
-function operationOf(route: Route, operation: Operation): Json {
+function operationOf(route: Route<never>, operation: Operation): Json {
   const { id, tag, summary, description, doors, body, success } = operation;
   const given = [
     ...[...route.path.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => ref("parameters", name)),

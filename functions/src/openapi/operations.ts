@@ -29,7 +29,12 @@ export interface Operation {
 /** A repeated query parameter, a body that is too large, a fault of ours. */
 export const EVERYWHERE: readonly Code[] = ["invalid_request", "too_large", "internal"];
 
-const ISSUING: readonly Code[] = ["job_ended", "policy_too_large", "target_refused"];
+const ISSUING: readonly Code[] = [
+  "job_ended",
+  "limit_reached",
+  "policy_too_large",
+  "target_refused",
+];
 const CALLER: readonly Code[] = ["unauthenticated", "unavailable"];
 
 /** By `METHOD /path`, as in the route table. */

@@ -1,6 +1,13 @@
 import { type Actor, actorOf } from "@stint/core/audit";
 import { GrantError } from "@stint/core/error";
-import { claim, type Grant, ISSUING_MS, plan } from "@stint/core/grant";
+import {
+  claim,
+  type Grant,
+  ISSUING_MS,
+  MAX_RUNNING_LEASES,
+  plan,
+  running,
+} from "@stint/core/grant";
 import { decide } from "@stint/core/policy/decide";
 import type { Caller, Principal } from "@stint/core/principal";
 import { changeRecord, decisionRecord, type Issuing } from "./deps.ts";
@@ -68,12 +75,17 @@ export async function continueGrant(
       return claimReady(deps, stored, actor, leaseSeconds);
     case "active": {
       const now = deps.ambient.now();
+      if (running(grant.leases, now).length >= MAX_RUNNING_LEASES)
+        throw new GrantError("limit_reached", `grant ${grant.id} has too many leases that run`, {
+          hint: "use one lease until it ends; a shorter one frees its place sooner",
+        });
       const after = plan(grant, deps.ambient.id(), leaseSeconds ?? grant.leaseSeconds, now);
       if (after.state !== "active" || after === grant) throw await endedBy(deps, grant, actor);
       const planned = Object.fromEntries(
         Object.entries(after.leases).filter(([key]) => grant.leases[key] === undefined),
       );
-      const changed = await deps.store.plan(after, planned);
+      const over = Object.keys(grant.leases).filter((key) => after.leases[key] === undefined);
+      const changed = await deps.store.plan(after, planned, over);
       if (changed !== undefined) throw grantEnded(changed.grant);
       return refresh(deps, after, planned, actor);
     }

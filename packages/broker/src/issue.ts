@@ -26,9 +26,10 @@ export interface Issued {
  */
 export async function open(deps: Issuing, opening: Opening, actor: Actor): Promise<Issued> {
   // Both must have settled before the grant is ended: what is still being made could not be ended with it.
-  const [scheduled, minted] = await Promise.allSettled([
-    deps.schedules.create(opening.id, opening.endsAt),
+  // The session takes longer, so its request is on its way first.
+  const [minted, scheduled] = await Promise.allSettled([
     mint(deps, opening, opening.leases),
+    deps.schedules.create(opening.id, opening.endsAt),
   ]);
   const failure = [scheduled, minted].find((result) => result.status === "rejected");
   if (failure !== undefined || minted.status === "rejected") {

@@ -58,7 +58,12 @@ export interface Store {
   /** A ready grant starts: as `replace`, and only while its job runs. */
   start(before: Stored, after: Grant, record: AuditRecord): Promise<Replaced>;
   /** Undefined when it was written; otherwise the grant as it is. */
-  plan(grant: Grant, planned: Readonly<Record<string, Lease>>): Promise<Stored | undefined>;
+  plan(
+    grant: Grant,
+    planned: Readonly<Record<string, Lease>>,
+    /** Keys of leases that are over and go. */
+    over: readonly string[],
+  ): Promise<Stored | undefined>;
   lease(
     grant: Grant,
     minted: Readonly<Record<string, Lease>>,

@@ -40,7 +40,7 @@ export async function read(io: Io, file: string): Promise<string> {
 
 /** A problem in the form that editors and people jump to: `file:line:column path: message`. */
 export function located(file: string, { path, message, hint, line, column }: Problem): string {
-  const cedar = /^([^#]+\.cedar)(?:#|$)/.exec(path)?.[1];
+  const cedar = /^([^#]+\.cedar)(?:#|:|$)/.exec(path)?.[1];
   const where = cedar === undefined ? file : join(dirname(file), cedar);
   const place = [where, line, column].filter((part) => part !== undefined).join(":");
   const first = `${place}${path === "" ? "" : ` ${path}`}: ${message}`;

@@ -42,7 +42,7 @@ export function suppose(claims: TokenClaims, config: Config): Supposed {
   if (issuer === undefined)
     throw usage(
       `the issuer ${String(iss)} is not trusted by this configuration`,
-      `trusted: ${issuers.map(({ url }) => url).join(", ")}`,
+      `trusted: ${issuers.map(({ url }) => url).join(", ")}; of a local server's token that server knows: --remote`,
     );
   return issuer.kind === "login"
     ? { principal: person(issuer.login, claims) }

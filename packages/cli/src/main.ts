@@ -24,16 +24,31 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const [own, verbatim] = splitVerbatim(argv);
   const json = wantsJson(argv, io);
   const context: Context = { io, json, verbatim, code: EXIT.ok };
+  const stint = program(context);
   try {
-    await program(context).parseAsync(own, { from: "user" });
+    await stint.parseAsync(own, { from: "user" });
     return context.code;
   } catch (error) {
     if (error instanceof CommanderError) {
       if (error.exitCode === 0) return EXIT.ok; // help or version
       if (error.code === "commander.help") return EXIT.local; // no command: it has been shown what there is
     }
-    return tell(io, error, json);
+    return tell(io, error, json, helpFor(stint, own));
   }
+}
+
+/** Where the command that was meant explains itself. */
+function helpFor(stint: Command, argv: readonly string[]): string {
+  let meant = stint;
+  for (const word of argv) {
+    const next = meant.commands.find((command) => command.name() === word);
+    if (next === undefined) break;
+    meant = next;
+  }
+  if (meant === stint) return "stint help shows every command";
+  const words = [meant.name()];
+  for (let at = meant.parent; at !== null && at !== stint; at = at.parent) words.unshift(at.name());
+  return `stint ${words.join(" ")} --help shows how`;
 }
 
 /**
@@ -67,6 +82,11 @@ Environment:
   STINT_URL     the API's address
   STINT_TOKEN   who is asking; on GitHub Actions the job's own token is used without it
   STINT_FORMAT  table, json, env, dotenv or credential-process
+  STINT_CONFIG  the configuration that policy and dev look at (policy: stint.yaml here)
+  STINT_GRANT_ID, STINT_GRANT_TOKEN
+                the grant that get, claim and release mean; exec and --format env set them
+  STINT_AUDIT_BUCKET, AWS_…
+                where the audit log is, and who reads it
   NO_COLOR      plain text on terminals too
 
 Exit codes:

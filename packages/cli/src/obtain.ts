@@ -39,7 +39,11 @@ export async function obtain(
   profile: string,
   { wait, ...options }: Omit<RequestOptions, "signal" | "token"> & { readonly wait: boolean },
 ): Promise<Obtained> {
-  const answer = await client.request(profile, { ...options, signal: caught.abort });
+  const answer = await client
+    .request(profile, { ...options, signal: caught.abort })
+    .catch((error: unknown) => {
+      throw failedMeanwhile(error);
+    });
   const { grant, token } = answer;
   try {
     if (caught.abort.aborted) throw aborted();
@@ -58,6 +62,17 @@ export async function obtain(
     if (!(error instanceof Failure)) await letGo(patient, grant, token, say);
     throw error;
   }
+}
+
+/** The key is this invocation's own, so what has ended under it is what its earlier tries began. */
+function failedMeanwhile(error: unknown): unknown {
+  if (!(error instanceof StintError) || error.code !== "grant_ended") return error;
+  return new Failure({
+    code: "grant_ended",
+    message: `the grant could not be issued (${error.detail})`,
+    hint: "nothing of it is left; try again, with a fresh token where the pipeline gives one for each grant",
+    exit: EXIT.remote,
+  });
 }
 
 const aborted = (): StintError => new StintError({ code: "aborted", detail: "interrupted" });

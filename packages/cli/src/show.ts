@@ -75,6 +75,10 @@ export function printHolding(
   }
   if (format === "table") {
     io.stdout.write(grantFacts(grant));
+    if (grant.state === "pending")
+      io.stderr.write(
+        `stint: it waits for approval; then: stint claim ${grant.id} --format env (or ask with --wait)\n`,
+      );
     // A table is what people look at and what logs keep, so the secrets stay out of it.
     if (credentials !== undefined)
       io.stderr.write(
@@ -86,7 +90,7 @@ export function printHolding(
     throw new Failure({
       code: "approval_needed",
       message: "the request waits for approval, so there are no credentials yet",
-      hint: `add --wait, or later: stint claim ${grant.id}`,
+      hint: `add --wait, or later: stint claim ${grant.id} --format ${format}`,
       exit: EXIT.notApproved,
       grantId: grant.id,
     });

@@ -33,7 +33,7 @@ function exitOf({ code, status }: StintError): number {
 
 const oneLine = (text: string | undefined): string | undefined => text?.replaceAll(/[\r\n]+/g, " ");
 
-function told(error: unknown): Told {
+function told(error: unknown, help: string): Told {
   if (error instanceof Failure) {
     const { code, message, hint, grantId, exit } = error;
     return {
@@ -66,16 +66,21 @@ function told(error: unknown): Told {
     const message = oneLine(error.message.replace(/^error: /, "")) ?? "";
     return {
       exit: EXIT.local,
-      report: { code: "usage", message, hint: "stint help shows every command" },
+      report: { code: "usage", message, hint: help },
     };
   }
   const message = error instanceof Error ? error.message : String(error);
   return { exit: EXIT.local, report: { code: "internal", message } };
 }
 
-/** Tells on stderr what went wrong and returns the exit code. */
-export function tell(io: Io, error: unknown, json: boolean): number {
-  const { exit, report, title } = told(error);
+/** Tells on stderr what went wrong and returns the exit code. `help` is the hint for a command line that cannot be meant. */
+export function tell(
+  io: Io,
+  error: unknown,
+  json: boolean,
+  help = "stint help shows every command",
+): number {
+  const { exit, report, title } = told(error, help);
   io.stderr.write(json ? `${JSON.stringify(report)}\n` : inWords(io, report, title));
   return exit;
 }

@@ -12,7 +12,7 @@ import { questionValues, type SavedQuestion, savedQuestions } from "@stint/core/
 import { createLocalAws } from "@stint/local/aws";
 import { s3 as localS3 } from "@stint/local/services/s3";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type AuditQuery, AuditQueryError, queryAudit } from "../src/audit/query.ts";
 import { openSandbox } from "../src/audit/sandbox.ts";
 
@@ -190,13 +190,19 @@ describe("a query", () => {
   });
 
   test("deletes what it downloaded", async () => {
-    const copies = async () =>
-      (await readdir(tmpdir())).filter((name) => name.startsWith("stint-audit-")).toSorted();
-    const { query } = await holding(row(1));
-    const before = await copies();
-    await query();
-    await expect(query({ sql: "SELECT nonsense FROM audit" })).rejects.toThrow();
-    expect(await copies()).toEqual(before);
+    // A place of its own: others may be asking at the same time.
+    const own = await mkdtemp(join(tmpdir(), "stint-copies-"));
+    vi.stubEnv("TMPDIR", own);
+    try {
+      const { query } = await holding(row(1));
+      await query();
+      await expect(query({ sql: "SELECT nonsense FROM audit" })).rejects.toThrow();
+      expect(tmpdir()).toBe(own);
+      expect(await readdir(own)).toEqual([]);
+    } finally {
+      vi.unstubAllEnvs();
+      await rm(own, { recursive: true });
+    }
   });
 
   test("without DuckDB says how to get it", async () => {

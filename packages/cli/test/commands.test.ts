@@ -460,6 +460,17 @@ test("help and version go to stdout with 0; no command at all shows the help wit
   expect(none.err).toContain("Usage: stint");
 });
 
+test.each([
+  [["exec"], "stint exec --help shows how"],
+  [["approve", "g1"], "stint approve --help shows how"],
+  [["policy", "explain"], "stint policy explain --help shows how"],
+  [["nope"], "stint help shows every command"],
+])("%j cannot be meant: the hint is the nearest help", async (argv, hint) => {
+  const { code, err } = await stint(argv);
+  expect(code).toBe(1);
+  expect(err).toContain(`hint: ${hint}`);
+});
+
 test("audit query asks for its bucket and for times that mean one thing", async () => {
   expect((await stint(["audit", "query"])).err).toContain("STINT_AUDIT_BUCKET");
   for (const time of ["yesterday", "2026-01-31T12:00", "2026-13-45", "-5m", "90"]) {

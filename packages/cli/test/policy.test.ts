@@ -107,6 +107,18 @@ describe("policy check", () => {
     expect(out).toMatch(/^freeze\.cedar:1:\d+ freeze\.cedar: /m);
   });
 
+  test("tells warnings, with the file that they are about, and exits with 0", async () => {
+    const { code, out } = await stint(["policy", "check"], {
+      "stint.yaml": CONFIG,
+      "all.cedar": `@id("all") permit (principal, action, resource);`,
+    });
+    expect(code).toBe(0);
+    expect(out).toBe(
+      "all.cedar:1:1 all.cedar: all: warning: permits everyone who can get any token\n" +
+        "stint.yaml: profiles: 1, rules: 2, warnings: 1\n",
+    );
+  });
+
   test("goes by STINT_CONFIG, and says which file is not there", async () => {
     const { code, err } = await stint(["policy", "check"], {}, { STINT_CONFIG: "other.yaml" });
     expect(code).toBe(1);

@@ -14,6 +14,7 @@ export type Code =
   | "too_large"
   | "idempotency_mismatch"
   | "policy_too_large"
+  | "limit_reached"
   | "target_refused"
   | "unavailable"
   | "internal";

@@ -136,6 +136,11 @@ export const STATES = [
 
 /** How long an issuer may take from `open` to `lease`; longer than a function's time-out. */
 export const ISSUING_MS = 60_000;
+/**
+ * Leases of one grant that may run at a time: a grant must fit into an item of the table whatever its holder does, or
+ * it could not be ended. Counted before a mint is planned, so mints at the same moment may pass it by their number.
+ */
+export const MAX_RUNNING_LEASES = 256;
 /** How often an ending that is not done is tried again. */
 export const RETRY_MS = 60_000;
 
@@ -273,7 +278,9 @@ export function claim(grant: Grant, mint: string, leaseSeconds: number, now: num
 export function plan(grant: Grant, mint: string, leaseSeconds: number, now: number): Grant {
   if (grant.state !== "active" || now >= grant.endsAt) return grant;
   const until = leaseUntil(now, leaseSeconds, grant.endsAt);
-  const leases = { ...grant.leases, ...planLeases(grant.targets, mint, now, until) };
+  // Leases that are over make room: nothing is left to do about them, and the audit log has them.
+  const kept = Object.entries(grant.leases).filter(([, one]) => one.until > now);
+  const leases = { ...Object.fromEntries(kept), ...planLeases(grant.targets, mint, now, until) };
   return { ...grant, leases };
 }
 

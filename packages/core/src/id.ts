@@ -17,8 +17,7 @@ export function grantId(principalId: string, idempotencyKey: string): string {
   let count = 3;
   for (const byte of digest.subarray(1, 10)) {
     bits = (bits << 8) | byte;
-    for (count += 8; count >= 5; count -= 5)
-      text += CROCKFORD.charAt((bits >> (count - 5)) & 31);
+    for (count += 8; count >= 5; count -= 5) text += CROCKFORD.charAt((bits >> (count - 5)) & 31);
     bits &= (1 << count) - 1;
   }
   return text;

@@ -79,4 +79,7 @@ test("a permit for everyone is a warning", () => {
   expect(load({ "a.cedar": "permit (principal, action, resource);" }).warnings).toEqual([
     { path: "a.cedar#1", message: "permits everyone who can get any token", line: 1, column: 1 },
   ]);
+  expect(load({ "a.cedar": `@id("all") permit (principal, action, resource);` }).warnings).toEqual([
+    expect.objectContaining({ path: "a.cedar: all" }),
+  ]);
 });

@@ -19,6 +19,8 @@ export interface DevOptions {
   /** Path of a stint.yaml; the demo's by default. */
   readonly config?: string;
   readonly log?: Log;
+  /** Told what is odd about the configuration, though it loads. */
+  readonly warn?: (line: string) => void;
 }
 
 export interface Dev {
@@ -39,8 +41,29 @@ const SILENT: Log = { info: () => {}, error: () => {} };
 
 /** Resolves once requests are served on all three ports. */
 export async function startDev(options: DevOptions): Promise<Dev> {
-  const config = readConfig(options.config ?? DEMO_CONFIG);
+  const open: Array<() => Promise<void>> = [];
+  const close = async () => {
+    await Promise.all(open.splice(0).map((one) => one()));
+  };
+  try {
+    return { ...(await start(options, (one) => open.push(one))), close };
+  } catch (error) {
+    // A server that is left listening would keep a process alive that has nothing more to do.
+    await close();
+    throw error;
+  }
+}
+
+async function start(
+  options: DevOptions,
+  opened: (close: () => Promise<void>) => void,
+): Promise<Omit<Dev, "close">> {
+  const config = configAt(options.config ?? DEMO_CONFIG, options.warn);
   const aws = localAws();
+  for (const role of rolesElsewhere(config, aws.world.account))
+    options.warn?.(
+      `${role} is of another account: only ${aws.world.account} is here, so nobody gets its credentials`,
+    );
   const { now } = aws.clock;
   let oidcUrl = "";
   const issuer = await createLocalIssuer({
@@ -53,10 +76,14 @@ export async function startDev(options: DevOptions): Promise<Dev> {
   const oidc = await serve(options.ports.oidc, async (request) =>
     issuer.handle({ method: request.method, path: request.url }),
   );
+  opened(oidc.close);
   oidcUrl = oidc.url;
   const stint = await deployStint({ aws, config, issuer, fetch, log: options.log ?? SILENT });
   await createDemoResources(aws);
-  const served = await aws.listen(options.ports.aws, HOST);
+  const served = await aws.listen(options.ports.aws, HOST).catch((error) => {
+    throw portTaken(error, options.ports.aws);
+  });
+  opened(served.close);
   const local = localApi({ aws, issuer, standIns: standIns(config) });
   const api = await serve(options.ports.api, async (request) => {
     const own = await local(request);
@@ -71,19 +98,28 @@ export async function startDev(options: DevOptions): Promise<Dev> {
     };
     return { status: statusCode, headers, body };
   });
-  return {
-    url: api.url,
-    awsUrl: served.url,
-    oidcUrl,
-    config,
-    aws,
-    issuer,
-    stint,
-    close: async () => {
-      await Promise.all([api.close(), served.close(), oidc.close()]);
-    },
-  };
+  opened(api.close);
+  return { url: api.url, awsUrl: served.url, oidcUrl, config, aws, issuer, stint };
 }
+
+function configAt(file: string, warn: DevOptions["warn"]): Config {
+  try {
+    return readConfig(file, warn);
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (typeof code !== "string") throw error;
+    throw new Error(`the configuration ${file} cannot be read (${code}): STINT_CONFIG names it`, {
+      cause: error,
+    });
+  }
+}
+
+const rolesElsewhere = (config: Config, account: string): ReadonlySet<string> =>
+  new Set(
+    Object.values(config.profiles)
+      .flatMap(({ targets }) => Object.values(targets).map(({ role }) => role))
+      .filter((role) => role.split(":")[4] !== account),
+  );
 
 /** The demo's bucket and table. Queues are made by whoever needs one, in their namespace. */
 async function createDemoResources(aws: StintAws): Promise<void> {
@@ -187,17 +223,19 @@ async function serve(
 
 const listen = (server: Server, port: number): Promise<void> =>
   new Promise((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === "EADDRINUSE"
-          ? new Error(
-              `port ${port} is taken: stop what listens there, or choose others by STINT_PORT, STINT_AWS_PORT and STINT_OIDC_PORT`,
-            )
-          : error,
-      ),
-    );
+    server.once("error", (error) => reject(portTaken(error, port)));
     server.listen(port, HOST, () => resolve());
   });
+
+/** The error in words that help, where it is the common one. */
+function portTaken(error: unknown, port: number): unknown {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE")
+    return new Error(
+      `port ${port} is taken: stop what listens there, or choose others by STINT_PORT, STINT_AWS_PORT and STINT_OIDC_PORT`,
+    );
+  return code === "EACCES" ? new Error(`port ${port} is not for everyone: choose another`) : error;
+}
 
 async function answerOne(
   incoming: IncomingMessage,

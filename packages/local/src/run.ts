@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { DEMO_CONFIG, type Dev, startDev } from "./dev.ts";
 import { tell } from "./story.ts";
+import { tryNext } from "./try-next.ts";
 
 export interface RunOptions {
   /** Play the demo before staying up. */
@@ -26,7 +27,8 @@ export async function runDev(
         aws: port(env, "STINT_AWS_PORT", 4011),
         oidc: port(env, "STINT_OIDC_PORT", 4012),
       },
-      ...(env.STINT_CONFIG === undefined ? {} : { config: env.STINT_CONFIG }),
+      ...(env.STINT_CONFIG ? { config: env.STINT_CONFIG } : {}),
+      warn: (line) => print(`! ${line}`),
       log: {
         info: () => {},
         error: (message, details) => print(`! ${message} ${JSON.stringify(details)}`),
@@ -39,7 +41,7 @@ export async function runDev(
   print(`Stint   ${dev.url}   local AWS ${dev.awsUrl}   OIDC issuer ${dev.oidcUrl}\n`);
   let held = true;
   // The story is about the demo's profile and repository; with a configuration of one's own there is nothing to tell.
-  const ownConfig = env.STINT_CONFIG !== undefined && env.STINT_CONFIG !== DEMO_CONFIG;
+  const ownConfig = Boolean(env.STINT_CONFIG) && env.STINT_CONFIG !== DEMO_CONFIG;
   if (story && !ownConfig) {
     held = await tell(dev, { print, stint: [process.execPath, cli] });
     print(held ? "\nEvery step held." : "\nA step did not hold.");
@@ -48,7 +50,7 @@ export async function runDev(
     await dev.close();
     return held ? 0 : 1;
   }
-  print(next(dev));
+  print(tryNext(dev, story && !ownConfig));
   await interrupted();
   await dev.close();
   return 0;
@@ -67,20 +69,3 @@ const interrupted = (): Promise<void> =>
     process.once("SIGINT", () => resolve());
     process.once("SIGTERM", () => resolve());
   });
-
-function next(dev: Dev): string {
-  const [profile = "orders-integration"] = Object.keys(dev.config.profiles);
-  return `
-Try next (Ctrl-C ends it):
-
-# a token for another job of the same run, and a grant for it
-TOKEN=$(curl -s ${dev.url}/_local/token -d '{"pipeline":"github","claims":{"check_run_id":"2"}}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/')
-curl -s ${dev.url}/v1/grants -H "authorization: Bearer $TOKEN" -d '{"profile":"${profile}"}'
-
-# the same with the command line, around any command
-STINT_URL=${dev.url} STINT_TOKEN=$(curl -s ${dev.url}/_local/token -d '{"pipeline":"github","claims":{"check_run_id":"3"}}' | sed 's/.*"token":"\\([^"]*\\)".*/\\1/') npx stint exec ${profile} -- env
-
-# let an hour pass
-curl -s ${dev.url}/_local/clock -d '{"advance":"1h"}'
-`;
-}

@@ -21,6 +21,7 @@ const CODES = {
   too_large: "too_large",
   idempotency_mismatch: "idempotency_mismatch",
   policy_too_large: "policy_too_large",
+  limit_reached: "limit_reached",
   target_refused: "target_refused",
   unavailable: "unavailable",
   internal: "internal",

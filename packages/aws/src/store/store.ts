@@ -192,15 +192,24 @@ export function createStore(
       });
     },
 
-    async plan(grant, planned) {
+    async plan(grant, planned, over) {
       const leases = leaseUpdates(planned);
+      // As many as an expression bears; those that are left go with the next plans.
+      const going = over.slice(0, 50);
+      const gone = going.map((_, i) => `#grant.#leases.#g${i}`);
+      const remove = gone.length === 0 ? "" : ` REMOVE ${gone.join(", ")}`;
       try {
         await db.send(
           new UpdateItemCommand({
             ...keyed(grantKey(grant.id)),
-            UpdateExpression: `SET ${leases.set} ADD version :one`,
+            UpdateExpression: `SET ${leases.set}${remove} ADD version :one`,
             ConditionExpression: "#grant.#state = :active AND attribute_not_exists(closing)",
-            ExpressionAttributeNames: { "#grant": "grant", "#state": "state", ...leases.names },
+            ExpressionAttributeNames: {
+              "#grant": "grant",
+              "#state": "state",
+              ...leases.names,
+              ...Object.fromEntries(going.map((key, i) => [`#g${i}`, key])),
+            },
             ExpressionAttributeValues: {
               ":active": { S: "active" },
               ":one": { N: "1" },

@@ -1,3 +1,4 @@
+import { auditFault, noBucket } from "../audit/fault.ts";
 import { usage } from "../failure.ts";
 import { type FormatOptions, formatOf, printJson, table } from "../format.ts";
 import type { Io } from "../io.ts";
@@ -60,7 +61,7 @@ export const registerAudit: Register = (program, { io, json }) => {
 async function query(io: Io, say: Progress, options: QueryFlags): Promise<void> {
   const format = formatOf(io, options, ["table", "json"]);
   const bucket = options.bucket ?? io.env.STINT_AUDIT_BUCKET;
-  if (!bucket) throw usage("there is no audit bucket", "set STINT_AUDIT_BUCKET, or give --bucket");
+  if (!bucket) throw noBucket();
   const limit = countOf("--limit", options.limit);
   const since = await timeOf(io, "--since", options.since);
   const until = await timeOf(io, "--until", options.until);
@@ -70,10 +71,23 @@ async function query(io: Io, say: Progress, options: QueryFlags): Promise<void> 
   // Loaded late: an SDK client and a database are not what `stint exec` should wait for.
   const { S3Client } = await import("@aws-sdk/client-s3");
   const { AuditQueryError, queryAudit } = await import("../audit/query.ts");
-  const endpoint = io.env.AWS_ENDPOINT_URL_S3 ?? io.env.AWS_ENDPOINT_URL;
-  const region = io.env.AWS_REGION ?? io.env.AWS_DEFAULT_REGION;
+  const endpoint = io.env.AWS_ENDPOINT_URL_S3 || io.env.AWS_ENDPOINT_URL;
+  // To an address of one's own the region says nothing.
+  const region =
+    io.env.AWS_REGION || io.env.AWS_DEFAULT_REGION || (endpoint ? "us-east-1" : undefined);
+  const { AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = io.env;
   const s3 = new S3Client({
     ...(region ? { region } : {}),
+    // In the SDK's own order; what is left to it are profiles, roles and the like.
+    ...(!AWS_PROFILE && AWS_ACCESS_KEY_ID && AWS_SECRET_ACCESS_KEY
+      ? {
+          credentials: {
+            accessKeyId: AWS_ACCESS_KEY_ID,
+            secretAccessKey: AWS_SECRET_ACCESS_KEY,
+            ...(AWS_SESSION_TOKEN ? { sessionToken: AWS_SESSION_TOKEN } : {}),
+          },
+        }
+      : {}),
     // An emulator has no host of its own for each bucket.
     ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
   });
@@ -94,7 +108,7 @@ async function query(io: Io, say: Progress, options: QueryFlags): Promise<void> 
     if (truncated) say.info(`there are more than these ${limit} rows; --limit shows more`);
   } catch (error) {
     if (error instanceof AuditQueryError) throw usage(error.message);
-    throw error;
+    throw auditFault(error, bucket, endpoint);
   } finally {
     s3.destroy();
   }

@@ -80,7 +80,8 @@ async function check(io: Io, named: string | undefined, options: FormatOptions):
     if (parsed.ok) {
       const { profiles, rules } = parsed.config;
       const counts = `profiles: ${Object.keys(profiles).length}, rules: ${rules.length}`;
-      io.stdout.write(`${file}: ${counts}, nothing wrong\n`);
+      const found = warnings.length === 0 ? "nothing wrong" : `warnings: ${warnings.length}`;
+      io.stdout.write(`${file}: ${counts}, ${found}\n`);
     }
   }
   return parsed.ok ? EXIT.ok : EXIT.local;

@@ -6,6 +6,7 @@ import { issuersOf, type PipelineClaims, type Pipelines, pipelineNamed } from ".
 import { type Finding, nearest, type Path } from "./problem.ts";
 import {
   ApprovalSchema,
+  asTarget,
   DurationSchema,
   IssuerSchema,
   RuleSchema,
@@ -296,17 +297,6 @@ function twice(items: readonly unknown[], key: string, list: string): Finding[] 
       });
   }
   return problems;
-}
-
-/** What zod says is a target, without the `undefined` that exactOptionalPropertyTypes keeps apart. */
-export function asTarget(target: z.output<typeof TargetSchema>) {
-  return {
-    ...target,
-    allow: target.allow.map(({ condition, ...rest }) => ({
-      ...rest,
-      ...(condition === undefined ? {} : { condition }),
-    })),
-  };
 }
 
 /** The fields that are right, each on its own; wrong ones are undefined, defaults are filled in. */

@@ -203,3 +203,14 @@ export const ConfigSchema = strict({
 export type ConfigInput = z.output<typeof ConfigSchema>;
 export type RuleInput = z.output<typeof RuleSchema>;
 export type ToInput = z.output<typeof ToSchema>;
+
+/** What zod says is a target, without the `undefined` that exactOptionalPropertyTypes keeps apart. */
+export function asTarget(target: z.output<typeof TargetSchema>) {
+  return {
+    ...target,
+    allow: target.allow.map(({ condition, ...rest }) => ({
+      ...rest,
+      ...(condition === undefined ? {} : { condition }),
+    })),
+  };
+}

@@ -11,6 +11,9 @@ interface Validation {
   readonly warnings: readonly Problem[];
 }
 
+/** An @id hides the file, so the path names both. */
+const pathOf = ({ id, file }: HandWritten): string => (id.startsWith(file) ? id : `${file}: ${id}`);
+
 /** Whether some pipeline has more than one trusted issuer. */
 const severalIssuers = ({ issuers }: Config, pipelines: Pipelines): boolean =>
   Object.entries(pipelines).some(([name, pipeline]) => {
@@ -57,14 +60,12 @@ export function validatePolicies(config: Config, pipelines: Pipelines): Validati
     found.flatMap(({ policyId, error }) => {
       const policy = byId.get(policyId);
       if (policy === undefined) return [{ path: `rule ${policyId}`, message: error.message }];
-      // An @id hides the file, so the path names both.
-      const path = policyId.startsWith(policy.file) ? policyId : `${policy.file}: ${policyId}`;
-      return cedarProblems([error], path, fileText(policy), policy.offset);
+      return cedarProblems([error], pathOf(policy), fileText(policy), policy.offset);
     });
   const open = written
     .filter((policy) => policy.unconditional)
     .map((policy) => ({
-      path: policy.id,
+      path: pathOf(policy),
       message: "permits everyone who can get any token",
       ...place(fileText(policy), policy.offset),
     }));
@@ -72,7 +73,7 @@ export function validatePolicies(config: Config, pipelines: Pipelines): Validati
     ? written.filter((policy) => policy.anyIssuer && !policy.unconditional)
     : [];
   const anyIssuer = ambiguous.map((policy) => ({
-    path: policy.id,
+    path: pathOf(policy),
     message: "permits jobs whichever issuer they come from, and ids collide between issuers",
     hint: 'add principal.issuer == "<URL>" to its conditions',
     ...place(fileText(policy), policy.offset),
