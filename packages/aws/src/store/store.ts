@@ -1,13 +1,10 @@
 import {
-  type CancellationReason,
   ConditionalCheckFailedException,
   type DynamoDBClient,
   GetItemCommand,
   PutItemCommand,
   QueryCommand,
-  TransactionCanceledException,
   type TransactWriteItem,
-  TransactWriteItemsCommand,
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
@@ -28,6 +25,7 @@ import {
   runKey,
   tokenKey,
 } from "./keys.ts";
+import { createTransact, failed } from "./transact.ts";
 import {
   DECISION_SECONDS,
   DELIVERY_SECONDS,
@@ -42,13 +40,6 @@ const NOT_THERE = "attribute_not_exists(pk)";
 const NO_TOMBSTONE = "attribute_not_exists(endedAt)";
 const DAY_SECONDS = 24 * 60 * 60;
 
-const ATTEMPTS = 8;
-const PASSING: ReadonlySet<string> = new Set([
-  "TransactionConflict",
-  "ThrottlingError",
-  "ProvisionedThroughputExceeded",
-]);
-
 /** Grants, their jobs and denials in one table; every write carries its condition. */
 export function createStore(
   db: DynamoDBClient,
@@ -56,29 +47,8 @@ export function createStore(
   /** Waits before the next attempt of a write that lost to another, longer each time and never equally long. */
   pause: (attempt: number) => Promise<void>,
 ): Store {
+  const transact = createTransact(db, pause);
   const keyed = (key: Key) => ({ TableName: table, Key: toItem(key) });
-
-  /**
-   * Each transaction's items in order; undefined where all conditions held, else why each one failed. Transactions
-   * that touch the same items at the same time cancel each other: the jobs of one matrix all check the same run.
-   */
-  async function transact(items: TransactWriteItem[]): Promise<CancellationReason[] | undefined> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        await db.send(new TransactWriteItemsCommand({ TransactItems: items }));
-        return undefined;
-      } catch (error) {
-        if (!(error instanceof TransactionCanceledException)) throw error;
-        const reasons = error.CancellationReasons ?? [];
-        // Only conditions are an answer; everything else is a fault, and some faults pass.
-        const faults = reasons.filter(({ Code }) => Code !== "None" && !failed({ Code }));
-        if (faults.length === 0) return reasons;
-        if (attempt === ATTEMPTS || !faults.every(({ Code }) => PASSING.has(Code ?? "")))
-          throw error;
-        await pause(attempt);
-      }
-    }
-  }
 
   const untombed = (key: Key): TransactWriteItem => ({
     ConditionCheck: { ...keyed(key), ConditionExpression: NO_TOMBSTONE },
@@ -427,9 +397,6 @@ const toDenial = (item: Item): Denial => {
 };
 
 const grantsIn = (item: Item): string[] => [...(jobItem.parse(unmarshall(item)).grants ?? [])];
-
-const failed = (reason: Pick<CancellationReason, "Code"> | undefined): boolean =>
-  reason?.Code === "ConditionalCheckFailed";
 
 function leaseUpdates(leases: Readonly<Record<string, Lease>>) {
   const entries = Object.entries(leases);
