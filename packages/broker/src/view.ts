@@ -1,4 +1,11 @@
-import { deadBy, endsAt, type Grant, jobOf } from "@stint/core/grant";
+import {
+  deadBy,
+  type EndReason,
+  endsAt,
+  type Grant,
+  jobOf,
+  type RefusalReason,
+} from "@stint/core/grant";
 import type { JobKey, Personal } from "@stint/core/principal";
 import type { Revocability } from "@stint/core/profile";
 import { iso } from "@stint/core/time";
@@ -25,7 +32,7 @@ export interface GrantView {
   readonly endsAt: string;
   readonly claimBy?: string;
   readonly endedAt?: string;
-  readonly why?: string;
+  readonly why?: EndReason | RefusalReason;
   readonly deadBy?: string;
   readonly deniedAt?: string;
   readonly provedAt?: string;

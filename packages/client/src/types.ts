@@ -66,6 +66,9 @@ export interface GrantView {
   readonly principal: PrincipalView;
   /** The prefix that is this grant's own: `it-<grant id>`. */
   readonly namespace: string;
+  /** The label and the reason that the request gave. */
+  readonly name?: string;
+  readonly reason?: string;
   readonly job?: JobView;
   /** The rule that allowed it. */
   readonly rule: string;
@@ -86,6 +89,8 @@ export interface GrantView {
   /** When a probe proved the denial. */
   readonly provedAt?: string;
   readonly stuck?: boolean;
+  /** Where the rule asks for it: how many must approve, and how many have. */
+  readonly approval?: { readonly count: number; readonly given: number };
   /** By target. */
   readonly revocability: Readonly<Record<string, Revocability>>;
   readonly leases: readonly LeaseView[];
@@ -168,6 +173,8 @@ export interface GrantFilters {
   readonly job?: string;
   /** Only those whose ending is stuck. */
   readonly stuck?: boolean;
+  /** Where the rule asks for it: how many must approve, and how many have. */
+  readonly approval?: { readonly count: number; readonly given: number };
   /** Grants on one page. */
   readonly limit?: number;
 }
