@@ -432,6 +432,30 @@ rules:
   ]);
 });
 
+test("a second login is refused: it could make up the people of the first", () => {
+  const text = yamlWith("  - { id: a, profile: orders, to: { person: { group: g } } }\n").replace(
+    "acme.test }",
+    "acme.test }\n  - { login: b, url: https://login.b.test }",
+  );
+  const parsed = parseConfig(text, {}, PIPELINES);
+  expect(parsed.ok ? [] : parsed.problems).toMatchObject([
+    { path: "issuers[1].login", message: expect.stringContaining("second login") },
+  ]);
+});
+
+test("two issuers that share a webhook's secret are refused: it says which of them signed", () => {
+  const text = yamlWith("  - { id: a, profile: orders, to: { person: { group: g } } }\n").replace(
+    "acme.test }",
+    `acme.test }
+  - { pipeline: github, url: https://a.test, webhookSecret: /one }
+  - { pipeline: github, url: https://b.test, webhookSecret: /one }`,
+  );
+  const parsed = parseConfig(text, {}, PIPELINES);
+  expect(parsed.ok ? [] : parsed.problems.map(({ path }) => path)).toContain(
+    "issuers[2].webhookSecret",
+  );
+});
+
 describe("warnings", () => {
   test("what loads but admits nobody or does nothing is told", () => {
     const text = yamlWith(
@@ -443,12 +467,6 @@ describe("warnings", () => {
       "profiles.orders no rule lets anybody request it",
       "rules[0].to nobody comes in by Slack yet: the rule admits nobody",
       "rules[1] is about people, but no issuer is a login",
-    ]);
-    const logins = yamlWith(
-      "  - { id: a, profile: orders, to: { person: { group: g } } }\n",
-    ).replace("acme.test }", "acme.test }\n  - { login: b, url: https://login.b.test }");
-    expect(warned(logins)).toEqual([
-      "rules[0] admits groups and subjects of that name from every login, and there are several",
     ]);
     expect(warned(change(`"7" }`, `"7" }, duration: 3h`))).toEqual([
       "rules[0].duration does nothing: the profile's max is 2h",

@@ -69,7 +69,13 @@ function profileProblems(raw: unknown, at: Path): Finding[] {
 }
 
 function issuerProblems(issuers: readonly unknown[], pipelines: Pipelines): Finding[] {
-  const problems = [...twice(issuers, "url", "issuers"), ...twice(issuers, "login", "issuers")];
+  const problems = [
+    ...twice(issuers, "url", "issuers"),
+    ...twice(issuers, "login", "issuers"),
+    // The secret says which issuer signed.
+    ...twice(issuers, "webhookSecret", "issuers"),
+    ...furtherLogins(issuers),
+  ];
   for (const [index, raw] of issuers.entries()) {
     const at = ["issuers", index];
     const has = (key: string) => field(raw, key) !== undefined;
@@ -88,6 +94,18 @@ function issuerProblems(issuers: readonly unknown[], pipelines: Pipelines): Find
     if (url !== undefined) problems.push(...urlProblems(url, pipeline, pipelines, [...at, "url"]));
   }
   return problems;
+}
+
+/** Each login could make up the other's groups and subjects, and a rule about people names no login yet. */
+function furtherLogins(issuers: readonly unknown[]): Finding[] {
+  const logins = issuers.flatMap((issuer, index) =>
+    field(issuer, "login") === undefined ? [] : [index],
+  );
+  return logins.slice(1).map((index) => ({
+    at: ["issuers", index, "login"],
+    message: "is a second login, and rules cannot tell the people of two logins apart",
+    hint: "list one login; put an identity provider that knows everybody in front of the others",
+  }));
 }
 
 /** A token's `iss` is compared byte by byte, so another spelling would be an issuer that never comes. */
@@ -270,12 +288,6 @@ function unreachable(
     const people = [rule.to, rule.approval?.from].some((to) => to !== undefined && "person" in to);
     if (people && logins === 0)
       warnings.push({ at: ["rules", index], message: "is about people, but no issuer is a login" });
-    if (people && logins > 1)
-      warnings.push({
-        at: ["rules", index],
-        message: "admits groups and subjects of that name from every login, and there are several",
-        hint: "list only logins that may speak for each other's people",
-      });
   }
   return warnings;
 }
