@@ -169,11 +169,50 @@ function parsed(text: string): unknown {
 export function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.slice(0, 3).map((issue) => {
-    const path = issue.path.map(String).join(".");
-    return path === "" ? issue.message : `${path}: ${issue.message}`;
-  });
+  const problems = result.error.issues.slice(0, 3).map((issue) => told(issue, value));
   throw new GrantError("invalid_request", `${where} is not valid: ${clipped(problems.join("; "))}`);
+}
+
+/** One problem in words for whoever wrote the request. */
+function told(issue: z.core.$ZodIssue, root: unknown): string {
+  const path = issue.path.map(String).join(".");
+  const at = (message: string) => (path === "" ? message : `${path}: ${message}`);
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return at(
+        `${issue.keys.join(", ")} ${issue.keys.length === 1 ? "is no field" : "are no fields"} of this`,
+      );
+    case "invalid_type":
+      return at(
+        isMissing(root, issue.path)
+          ? "is missing"
+          : `must be ${KINDS[issue.expected] ?? issue.expected}`,
+      );
+    case "invalid_value":
+      return at(`must be ${issue.values.map(String).join(" or ")}`);
+    case "too_big":
+      return at(
+        issue.origin === "string"
+          ? `is longer than ${issue.maximum} characters`
+          : `is more than ${issue.maximum}`,
+      );
+    case "too_small":
+      return at(issue.origin === "string" ? "is too short" : `is less than ${issue.minimum}`);
+    default:
+      return at(issue.message);
+  }
+}
+
+const KINDS: Readonly<Record<string, string>> = { string: "text", object: "an object" };
+
+/** Whether nothing is there at the path: an empty body, or a field that was left out. */
+function isMissing(root: unknown, path: readonly PropertyKey[]): boolean {
+  let value = root;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null) return true;
+    value = (value as Readonly<Record<PropertyKey, unknown>>)[key]; // any object may be asked for any key
+  }
+  return value === undefined;
 }
 
 /** What a caller sent may be quoted to them, but a long request gets no long answer. */
