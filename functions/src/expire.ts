@@ -3,7 +3,7 @@ import { endIfDue } from "@stint/broker/ending";
 import { GRANT_ID } from "@stint/core/id";
 import * as z from "zod";
 import { handlerOf } from "./door.ts";
-import { keeping } from "./live.ts";
+import { ending } from "./live.ts";
 
 const input = z.strictObject({ grant: z.string().regex(GRANT_ID) });
 
@@ -13,4 +13,4 @@ export const expire = (app: { readonly deps: Keeping }) => async (event: unknown
   await endIfDue(app.deps, grant, { kind: "schedule", id: grant });
 };
 
-export const handler = handlerOf(expire, (outside) => ({ deps: keeping(outside) }));
+export const handler = handlerOf(expire, (outside) => ({ deps: ending(outside) }));

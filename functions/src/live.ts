@@ -13,8 +13,15 @@ import { createAuditLog } from "@stint/aws/audit/log";
 import { createBus } from "@stint/aws/bus";
 import { createDenyList } from "@stint/aws/deny-list";
 import { createDirtyRoles } from "@stint/aws/dirty-roles";
-import { createSchedules } from "@stint/aws/schedules";
+import { createSchedules, createUnscheduling } from "@stint/aws/schedules";
 import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
+import type { Context } from "@stint/aws/store/context";
+import { denial, roleDenials } from "@stint/aws/store/denials";
+import { finder, grants, replacer } from "@stint/aws/store/grants";
+import { due, lists } from "@stint/aws/store/indexes";
+import { jobGrants, tombstones } from "@stint/aws/store/jobs";
+import { notes } from "@stint/aws/store/notes";
+import { openings } from "@stint/aws/store/openings";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
 import type { Issuing, Keeping } from "@stint/broker/deps";
@@ -24,31 +31,30 @@ import { once } from "@stint/core/once";
 import { preparePolicy } from "@stint/core/policy/decide";
 import type { Config } from "@stint/core/profile";
 import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
-import { pipelineClaims } from "@stint/pipelines/registry";
+import { pipelineClaims, pipelines } from "@stint/pipelines/registry";
 import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
-import * as z from "zod";
 import type { App, Log } from "./app.ts";
 import { jsonLog } from "./log.ts";
 
-/** What a deployment sets. Each function gets the whole set; its permissions say what it can use. */
-const settings = z.object({
-  STINT_TABLE: z.string().min(1),
-  STINT_BUS: z.string().min(1),
-  STINT_SCHEDULE_GROUP: z.string().min(1),
-  STINT_EXPIRE_ARN: z.string().min(1),
-  STINT_SCHEDULER_ROLE_ARN: z.string().min(1),
-  STINT_SCHEDULE_DLQ_ARN: z.string().min(1),
-  STINT_DIRTY_QUEUE_URL: z.url(),
-  STINT_AUDIT_BUCKET: z.string().min(1),
-  STINT_TOKEN_KEYS: z.string().min(1),
-});
+/** What a deployment sets. A function gets those that its bundle names. */
+export type Setting =
+  | "STINT_TABLE"
+  | "STINT_BUS"
+  | "STINT_SCHEDULE_GROUP"
+  | "STINT_EXPIRE_ARN"
+  | "STINT_SCHEDULER_ROLE_ARN"
+  | "STINT_SCHEDULE_DLQ_ARN"
+  | "STINT_DIRTY_QUEUE_URL"
+  | "STINT_AUDIT_BUCKET"
+  | "STINT_TOKEN_KEYS"
+  | "STINT_WEBHOOK_SECRETS";
 
-export type Settings = z.output<typeof settings>;
+export type Settings = Readonly<Record<Setting, string>>;
 
 /** What differs between Lambda, a laptop and a simulation. */
 export interface Outside {
-  readonly settings: Settings;
+  readonly settings: Readonly<Partial<Settings>>;
   readonly config: Config;
   /** Passed to every AWS client: region, endpoint, credentials, request handler. */
   readonly aws: ClientSettings;
@@ -67,18 +73,30 @@ export type ClientSettings = Pick<
 >;
 
 /**
+ * Asked for by name where it is used, so that a bundle names those that it needs and no others.
+ * @throws Error where it is not set: nothing works around a deployment that lacks a part
+ */
+function setting({ settings }: Outside, name: Setting): string {
+  const value = settings[name];
+  if (value === undefined || value === "") throw new Error(`${name} is not set`);
+  return value;
+}
+
+/**
  * The parts of an app. A function takes those that it needs and no others: what it does not name is not in its bundle,
  * and is neither loaded nor connected when it starts.
  */
-export function keeping(outside: Outside): Keeping {
-  const { settings: set, config, aws, now, sleep, log, random = Math.random } = outside;
+function keeping<S>(outside: Outside, store: (table: Context) => S): Keeping<S> {
+  const { config, aws, now, sleep, log, random = Math.random } = outside;
   const ulid = monotonicFactory(random);
   return {
     config,
-    store: createStore(new DynamoDBClient(aws), set.STINT_TABLE, (attempt) =>
+    store: store({
+      db: new DynamoDBClient(aws),
+      table: setting(outside, "STINT_TABLE"),
       // Full jitter up to 1.6 s.
-      sleep(random() * Math.min(1_600, 25 * 2 ** attempt)),
-    ),
+      pause: (attempt) => sleep(random() * Math.min(1_600, 25 * 2 ** attempt)),
+    }),
     ambient: {
       now,
       sleep,
@@ -88,24 +106,61 @@ export function keeping(outside: Outside): Keeping {
   };
 }
 
+/** For what ends a grant, and needs no more than to find it. */
+export const ending = (outside: Outside) => keeping(outside, grants);
+
+/** For what looks for grants to end. */
+export const sweeping = (outside: Outside) =>
+  keeping(outside, (table) => ({ ...grants(table), ...denial(table), ...due(table) }));
+
+/** For what follows from changes. */
+export const relaying = (outside: Outside) =>
+  keeping(outside, (table) => ({ ...grants(table), ...jobGrants(table) }));
+
+/** For what writes deny lists. */
+export const denying = (outside: Outside) =>
+  keeping(outside, (table) => ({
+    ...finder(table),
+    ...replacer(table),
+    ...denial(table),
+    ...roleDenials(table),
+  }));
+
+/** For what pipelines report. */
+export const reporting = (outside: Outside) => keeping(outside, tombstones);
+
+/** For what callers ask. */
 export const issuing = (outside: Outside): Issuing => ({
-  ...keeping(outside),
+  ...keeping(outside, (table) => ({
+    ...grants(table),
+    ...openings(table),
+    ...notes(table),
+    ...lists(table),
+  })),
   policy: preparePolicy(outside.config, pipelineClaims()),
-  target: stsTarget(new STSClient(outside.aws), accountOf(outside.settings.STINT_EXPIRE_ARN)),
+  target: stsTarget(new STSClient(outside.aws), accountOf(setting(outside, "STINT_EXPIRE_ARN"))),
   schedules: schedulesOf(outside),
-  keys: createTokenKeys(secretsOf(outside), outside.settings.STINT_TOKEN_KEYS),
+  keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
 });
 
-export const schedulesOf = ({ aws, settings: set }: Outside) =>
-  createSchedules(new SchedulerClient(aws), {
-    group: set.STINT_SCHEDULE_GROUP,
-    target: set.STINT_EXPIRE_ARN,
-    role: set.STINT_SCHEDULER_ROLE_ARN,
-    deadLetters: set.STINT_SCHEDULE_DLQ_ARN,
+const schedulesOf = (outside: Outside) =>
+  createSchedules(new SchedulerClient(outside.aws), {
+    group: setting(outside, "STINT_SCHEDULE_GROUP"),
+    target: setting(outside, "STINT_EXPIRE_ARN"),
+    role: setting(outside, "STINT_SCHEDULER_ROLE_ARN"),
+    deadLetters: setting(outside, "STINT_SCHEDULE_DLQ_ARN"),
   });
 
-export const issuersOf = ({ issuers, config }: Outside): readonly TrustedIssuer[] =>
+export const unschedulingOf = (outside: Outside) =>
+  createUnscheduling(new SchedulerClient(outside.aws), setting(outside, "STINT_SCHEDULE_GROUP"));
+
+const issuersOf = ({ issuers, config }: Outside): readonly TrustedIssuer[] =>
   issuers ?? trustedIssuers(config.issuers);
+
+/** The same, with the parameters of this deployment for their webhooks' secrets. */
+export const signersOf = (outside: Outside): readonly TrustedIssuer[] =>
+  outside.issuers ??
+  trustedIssuers(outside.config.issuers, pipelines, setting(outside, "STINT_WEBHOOK_SECRETS"));
 
 export const verifierOf = (outside: Outside) =>
   createVerifier({
@@ -117,21 +172,27 @@ export const verifierOf = (outside: Outside) =>
 
 export const secretsOf = ({ aws, now }: Outside) => createSecrets(new SSMClient(aws), now);
 
-export const dirtyOf = ({ aws, settings: set }: Outside) =>
-  createDirtyRoles(new SQSClient(aws), set.STINT_DIRTY_QUEUE_URL);
+export const dirtyOf = (outside: Outside) =>
+  createDirtyRoles(new SQSClient(outside.aws), setting(outside, "STINT_DIRTY_QUEUE_URL"));
 
 export const denyListOf = ({ aws }: Outside) => createDenyList(new IAMClient(aws));
 
-export const busOf = ({ aws, settings: set }: Outside) =>
-  createBus(new EventBridgeClient(aws), set.STINT_BUS);
+export const busOf = (outside: Outside) =>
+  createBus(new EventBridgeClient(outside.aws), setting(outside, "STINT_BUS"));
 
-export const auditLogOf = ({ aws, settings: set }: Outside) =>
-  createAuditLog({ s3: new S3Client(aws), bucket: set.STINT_AUDIT_BUCKET });
+export const auditLogOf = (outside: Outside) =>
+  createAuditLog({ s3: new S3Client(outside.aws), bucket: setting(outside, "STINT_AUDIT_BUCKET") });
 
 /** All parts at once, for the local server and for tests, which look inside. */
 export const compose = (outside: Outside): App => ({
-  deps: { ...issuing(outside), denyList: denyListOf(outside), dirty: dirtyOf(outside) },
-  issuers: issuersOf(outside),
+  deps: {
+    ...issuing(outside),
+    ...keeping(outside, createStore),
+    schedules: { ...schedulesOf(outside), ...unschedulingOf(outside) },
+    denyList: denyListOf(outside),
+    dirty: dirtyOf(outside),
+  },
+  issuers: signersOf(outside),
   secrets: secretsOf(outside),
   verifier: verifierOf(outside),
   bus: busOf(outside),
@@ -146,7 +207,14 @@ const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
  * A stint.yaml with the Cedar files beside it, for who develops and who deploys. `warn` is told what loads but is surely not
  * meant. @throws Error naming every problem
  */
-export function readConfig(file: string, warn: (line: string) => void = () => {}): Config {
+export const readConfig = (file: string, warn?: (line: string) => void): Config =>
+  loadConfig(file, warn).config;
+
+/** The same, and the text that functions carry of it. */
+export function loadConfig(
+  file: string,
+  warn: (line: string) => void = () => {},
+): { readonly config: Config; readonly prepared: string } {
   const directory = dirname(file);
   const cedar = Object.fromEntries(
     readdirSync(directory)
@@ -164,14 +232,14 @@ export function readConfig(file: string, warn: (line: string) => void = () => {}
   if (!parsed.ok)
     throw new Error(`the configuration is not valid\n${parsed.problems.map(told).join("\n")}`);
   for (const warning of parsed.warnings) warn(told(warning));
-  return parsed.config;
+  return { config: parsed.config, prepared: JSON.stringify(parsed.prepared) };
 }
 
 /** The surroundings of this process. A start that fails is tried again with the next event. */
 export const live = once((): Outside => {
   const { env } = process;
   return {
-    settings: settings.parse(env),
+    settings: env as Partial<Settings>, // whatever it has is text, and what it lacks is found when it is asked for
     // Checked, and its warnings told, when it was deployed.
     config: readPrepared(readFileSync(env.STINT_CONFIG ?? "stint.json", "utf8")),
     // A call that hangs must not take the whole function's time with it.

@@ -1,10 +1,10 @@
 import type { StreamEvent } from "@stint/aws/audit/record";
 import { relayTasks } from "@stint/aws/relay";
-import type { Deps, Keeping } from "@stint/broker/deps";
-import { relay as relayChange } from "@stint/broker/relay";
+import type { Alarm } from "@stint/broker/alarms";
+import { type Relaying, relay as relayChange } from "@stint/broker/relay";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
-import { dirtyOf, keeping, schedulesOf } from "./live.ts";
+import { dirtyOf, relaying, unschedulingOf } from "./live.ts";
 
 /**
  * The table's stream into what takes access away: dirty roles, the ends of a job's grants, and schedules that are done
@@ -12,12 +12,12 @@ import { dirtyOf, keeping, schedulesOf } from "./live.ts";
  * first record that fails on, the batch comes again.
  */
 export const relay =
-  (app: Pick<App, "log"> & { readonly deps: Keeping & Pick<Deps, "dirty" | "schedules"> }) =>
-  async (event: StreamEvent) => {
+  (app: Pick<App, "log"> & { readonly deps: Relaying }) => async (event: StreamEvent) => {
     for (const { sequenceNumber, change } of relayTasks(event)) {
       if (change === undefined) {
         // No retry reads it. What it asked for is left to schedule and sweeper, and nothing behind it has to wait.
-        app.log.error("relay_unreadable", { sequenceNumber, alarm: "relay_unreadable" });
+        const alarm: Alarm = "relay_unreadable";
+        app.log.error(alarm, { sequenceNumber, alarm });
         continue;
       }
       try {
@@ -31,6 +31,6 @@ export const relay =
   };
 
 export const handler = handlerOf(relay, (outside) => ({
-  deps: { ...keeping(outside), dirty: dirtyOf(outside), schedules: schedulesOf(outside) },
+  deps: { ...relaying(outside), dirty: dirtyOf(outside), schedules: unschedulingOf(outside) },
   log: outside.log,
 }));

@@ -1,9 +1,8 @@
 import { dirtyRoleMessage } from "@stint/aws/dirty-roles";
-import { writeDenials } from "@stint/broker/deny";
-import type { Deps, Keeping } from "@stint/broker/deps";
+import { type Denying, writeDenials } from "@stint/broker/deny";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
-import { denyListOf, keeping } from "./live.ts";
+import { denying, denyListOf } from "./live.ts";
 
 interface QueueEvent {
   readonly Records: ReadonlyArray<{ readonly messageId: string; readonly body: string }>;
@@ -11,8 +10,7 @@ interface QueueEvent {
 
 /** Dirty roles: each role's deny list is made to say what its denial items say. */
 export const revoke =
-  (app: Pick<App, "log"> & { readonly deps: Keeping & Pick<Deps, "denyList"> }) =>
-  async (event: QueueEvent) => {
+  (app: Pick<App, "log"> & { readonly deps: Denying }) => async (event: QueueEvent) => {
     const failed: string[] = [];
     const done = new Map<string, Promise<void>>();
     for (const { messageId, body } of event.Records) {
@@ -30,6 +28,6 @@ export const revoke =
   };
 
 export const handler = handlerOf(revoke, (outside) => ({
-  deps: { ...keeping(outside), denyList: denyListOf(outside) },
+  deps: { ...denying(outside), denyList: denyListOf(outside) },
   log: outside.log,
 }));

@@ -1,16 +1,19 @@
 import type { Keeping } from "@stint/broker/deps";
+import type { Tombstones } from "@stint/broker/ports";
 import { reportJobs } from "@stint/broker/webhooks";
 import { GrantError } from "@stint/core/error";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
 import { type HttpRequest, http, jsonOf, type Route } from "./edge.ts";
-import { issuersOf, keeping, secretsOf } from "./live.ts";
+import { reporting, secretsOf, signersOf } from "./live.ts";
 import { reply } from "./problem.ts";
 
 const MAX_WEBHOOK = 5_000_000;
 
-type WebhookApp = Pick<App, "issuers" | "secrets" | "log"> & { readonly deps: Keeping };
+type WebhookApp = Pick<App, "issuers" | "secrets" | "log"> & {
+  readonly deps: Keeping<Tombstones>;
+};
 
 type PipelineIssuer = Extract<TrustedIssuer, { kind: "pipeline" }>;
 
@@ -54,8 +57,8 @@ async function signerOf(request: HttpRequest, app: WebhookApp): Promise<Pipeline
 export const webhook = (app: WebhookApp) => http(app, [webhookRoute]);
 
 export const handler = handlerOf(webhook, (outside) => ({
-  deps: keeping(outside),
-  issuers: issuersOf(outside),
+  deps: reporting(outside),
+  issuers: signersOf(outside),
   secrets: secretsOf(outside),
   log: outside.log,
 }));

@@ -1,48 +1,19 @@
 /** What a function carries, and what loading it costs beside its SDK clients, without which it could do nothing. */
 import { execFile } from "node:child_process";
-import { copyFile, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { type BuildOptions, build, type Metafile } from "esbuild";
+import { DOORS, type Door } from "@stint/functions/deployment";
+import { build, type Metafile } from "esbuild";
+import { bundleDoor, bundleOptions, copyCompanions } from "../bundle.ts";
 import { type Bench, median, type Row, RUNS, rounded } from "./row.ts";
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const FUNCTIONS = ["api", "webhook", "expire", "sweep", "relay", "audit", "revoke"] as const;
 const BUDGET_KB = 650;
 const BUDGET_IMPORT = 1.5;
-
-/** CommonJS parts ask for these. Long names: minified ones are short. */
-const BANNER = `import{createRequire as __stintRequire}from"node:module";import{fileURLToPath as __stintPath}from"node:url";const require=__stintRequire(import.meta.url),__dirname=__stintPath(new URL(".",import.meta.url));`;
-
-/**
- * Ways to credentials that a function never takes: its own stand in its environment, where the SDK looks first. They
- * are imported only when it finds none there, and a fifth of a bundle.
- */
-const NEVER_ASKED = [
-  ...["http", "ini", "login", "process", "sso", "web-identity"].map(
-    (of) => `@aws-sdk/credential-provider-${of}`,
-  ),
-  "@smithy/credential-provider-imds",
-];
-
-const options = (outfile: string): BuildOptions & { metafile: true; outfile: string } => ({
-  absWorkingDir: ROOT,
-  outfile,
-  bundle: true,
-  minify: true,
-  platform: "node",
-  target: "node24",
-  format: "esm",
-  mainFields: ["module", "main"],
-  external: NEVER_ASKED,
-  metafile: true,
-  logLevel: "error",
-  banner: { js: BANNER },
-});
 
 const packageOf = (file: string): string =>
   /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? file.split("/").slice(0, 2).join("/");
@@ -66,12 +37,13 @@ async function importOnce(file: string): Promise<number> {
   return Number(stdout);
 }
 
-async function measure(name: string, directory: string, runs: number): Promise<readonly Row[]> {
-  const ours = options(join(directory, `${name}.mjs`));
-  const { metafile } = await build({ ...ours, entryPoints: [`functions/src/${name}.ts`] });
+async function measure(name: Door, directory: string, runs: number): Promise<readonly Row[]> {
+  const file = join(directory, `${name}.cjs`);
+  const metafile = await bundleDoor(name, file);
+  await copyCompanions(metafile, directory);
   const heavy = weights(metafile);
   const clients = heavy.map(([of]) => of).filter((of) => of.startsWith("@aws-sdk/client-"));
-  const theirs = options(join(directory, `${name}-clients.mjs`));
+  const theirs = bundleOptions(join(directory, `${name}-clients.cjs`));
   const contents = clients
     .map((of, at) => {
       // Made, so that nothing of it is shaken off.
@@ -83,7 +55,7 @@ async function measure(name: string, directory: string, runs: number): Promise<r
   const bare = await build({ ...theirs, stdin });
   const [own, alone]: [number[], number[]] = [[], []];
   for (let i = -1; i < runs; i++) {
-    const [first, second] = [await importOnce(ours.outfile), await importOnce(theirs.outfile)];
+    const [first, second] = [await importOnce(file), await importOnce(theirs.outfile)];
     if (i < 0) continue;
     own.push(first);
     alone.push(second);
@@ -128,17 +100,8 @@ const CLIENTS: Readonly<Record<string, string>> = {
 export const bundles: Bench = async (size) => {
   const directory = await mkdtemp(join(tmpdir(), "stint-bundles-"));
   try {
-    // It is read from beside the bundle.
-    const cedar = createRequire(join(ROOT, "packages/core/package.json")).resolve(
-      "@cedar-policy/cedar-wasm/nodejs",
-    );
-    await copyFile(
-      cedar.replace(/[^/]*$/, "cedar_wasm_bg.wasm"),
-      join(directory, "cedar_wasm_bg.wasm"),
-    );
-    await writeFile(join(directory, "package.json"), '{"type":"module"}');
     const rows: Row[] = [];
-    const names = size === "full" ? FUNCTIONS : (["expire"] as const);
+    const names = size === "full" ? DOORS : (["expire"] as const);
     for (const name of names) rows.push(...(await measure(name, directory, RUNS[size])));
     return rows;
   } finally {

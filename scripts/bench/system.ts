@@ -1,9 +1,11 @@
 /** Stint deployed into local AWS, with functions of the bench's own over a transport of its choice. */
+
+import type { Door } from "@stint/functions/deployment";
 import { readConfig } from "@stint/functions/live";
 import type { AdvancingClock } from "@stint/local/clock";
 import { DEMO_CONFIG } from "@stint/local/dev";
 import { createLocalIssuer } from "@stint/local/issuer";
-import { arns, type Door, functionName } from "@stint/local/roles";
+import { arns, functionName } from "@stint/local/roles";
 import { deployStint, localAws, localIssuers } from "@stint/local/stint";
 import type { SdkRequestHandler } from "@stint/local/transport";
 import { pipelines } from "@stint/pipelines/registry";

@@ -523,6 +523,30 @@ rules:
     await assertNothingLives(witness);
   });
 
+  test("that cannot be ended for minutes wakes somebody", async () => {
+    const answer = await ask();
+    const { id } = grantIn(answer);
+    const down = world.aws.faults.add({
+      service: "iam",
+      operation: "PutRolePolicy",
+      kind: "refuse",
+      when: (input) => JSON.stringify(input).includes("orders-reports"),
+    });
+    const woken = () =>
+      world.logged.filter(({ message, details }) =>
+        JSON.stringify({ message, details }).includes(`"stuck","details":{"grant":"${id}"`),
+      );
+    await release(answer);
+    await world.advance(4 * MINUTE);
+    expect(woken()).toEqual([]);
+    await world.advance(3 * MINUTE);
+    expect(woken().length).toBeGreaterThan(0);
+    expect(await read(answer)).toMatchObject({ state: "ending" });
+    world.aws.faults.remove(down);
+    await world.advance(6 * MINUTE);
+    await expectOver(witness, id, "released");
+  });
+
   test("whose worker stopped between two roles is ended by the sweeper", async () => {
     const answer = await ask();
     const { id } = grantIn(answer);

@@ -5,11 +5,11 @@ import { S3Client } from "@aws-sdk/client-s3";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { GrantView } from "@stint/broker/view";
 import type { Config } from "@stint/core/profile";
+import type { Door } from "@stint/functions/deployment";
 import { readConfig } from "@stint/functions/live";
 import { createVirtualClock } from "@stint/local/clock";
 import { DEMO_CONFIG } from "@stint/local/dev";
 import { createLocalIssuer, type LocalIssuer } from "@stint/local/issuer";
-import type { Door } from "@stint/local/roles";
 import {
   deployStint,
   type LocalStint,

@@ -6,7 +6,7 @@ import {
   ResourceNotFoundException,
   type SchedulerClient,
 } from "@aws-sdk/client-scheduler";
-import type { Schedules } from "@stint/broker/ports";
+import type { Schedules, Unscheduling } from "@stint/broker/ports";
 
 export interface ScheduleSettings {
   readonly group: string;
@@ -51,10 +51,13 @@ export const createSchedules = (
       if (existing.ScheduleExpression !== expression || existing.State === "DISABLED") throw error;
     }
   },
+});
 
+/** Takes away those whose grants have ended before their time. */
+export const createUnscheduling = (scheduler: SchedulerClient, group: string): Unscheduling => ({
   async remove(grantId) {
     try {
-      await scheduler.send(new DeleteScheduleCommand({ Name: grantId, GroupName: settings.group }));
+      await scheduler.send(new DeleteScheduleCommand({ Name: grantId, GroupName: group }));
     } catch (error) {
       if (!(error instanceof ResourceNotFoundException)) throw error;
     }

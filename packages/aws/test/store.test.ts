@@ -63,7 +63,11 @@ function dynamoThat(...codes: readonly string[]) {
     },
   });
   const pauses: number[] = [];
-  const store = createStore(client, "stint", async (attempt) => void pauses.push(attempt));
+  const store = createStore({
+    db: client,
+    table: "stint",
+    pause: async (attempt) => void pauses.push(attempt),
+  });
   return { store, pauses, asked: () => asked };
 }
 

@@ -1,13 +1,13 @@
 import type { Actor } from "@stint/core/audit";
 import type { Deps, Keeping } from "./deps.ts";
 import { endDenied, inTurns } from "./ending.ts";
-import type { Denial } from "./ports.ts";
+import type { Denial, Denials, Grants } from "./ports.ts";
 
 const REVOKER: Actor = { kind: "revoker", id: "revoker" };
 /** Rounds after which a role that changes all the time is left to the next message. */
 const ROUNDS = 5;
 
-type Denying = Keeping & Pick<Deps, "denyList">;
+export type Denying = Keeping<Pick<Grants, "find" | "replace"> & Denials> & Pick<Deps, "denyList">;
 
 /**
  * Makes a role's deny list say what its denial items say, then ends the grants that waited for it. One worker at a

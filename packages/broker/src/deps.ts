@@ -16,10 +16,15 @@ import type {
   Ambient,
   DenyList,
   DirtyRoles,
+  Grants,
+  Lists,
+  Notes,
+  Openings,
   Schedules,
   Store,
   Target,
   TokenKeys,
+  Unscheduling,
 } from "./ports.ts";
 
 /** Everything that a use case may talk to. Made once, by the composition root. */
@@ -28,20 +33,23 @@ export interface Deps {
   readonly policy: Policy;
   readonly store: Store;
   readonly target: Target;
-  readonly schedules: Schedules;
+  readonly schedules: Schedules & Unscheduling;
   readonly keys: TokenKeys;
   readonly denyList: DenyList;
   readonly dirty: DirtyRoles;
   readonly ambient: Ambient;
 }
 
-/** What looks after grants that exist. Ending one takes no more than the table. */
-export type Keeping = Pick<Deps, "config" | "store" | "ambient">;
+/** What every use case has: where it is, and the parts of the table that it asks. */
+export type Keeping<S = Grants> = Around & { readonly store: S };
 
 /** What a caller's request may need besides. */
-export type Issuing = Keeping & Pick<Deps, "policy" | "target" | "schedules" | "keys">;
+export type Issuing = Keeping<Grants & Openings & Notes & Lists> &
+  Pick<Deps, "policy" | "target" | "keys"> & { readonly schedules: Schedules };
 
-const stamp = (deps: Keeping, now: number) => ({
+type Around = Pick<Deps, "config" | "ambient">;
+
+const stamp = (deps: Around, now: number) => ({
   id: deps.ambient.id(),
   time: now,
   policyVersion: deps.config.hash,
@@ -49,7 +57,7 @@ const stamp = (deps: Keeping, now: number) => ({
 
 /** The record of a grant's change to the state that it is in now. */
 export const changeRecord = (
-  deps: Keeping,
+  deps: Around,
   grant: Grant,
   actor: Actor,
   now: number,
@@ -61,7 +69,7 @@ export const changeRecord = (
 
 /** A decision that changes nothing: a refusal, a read, a dry run. */
 export const decisionRecord = (
-  deps: Keeping,
+  deps: Around,
   fact: "grant.refused" | "grant.read" | "decision.made",
   principal: Principal,
   now: number,
@@ -107,7 +115,7 @@ export const decisionRecord = (
 
 /** The record of what a pipeline reported. */
 export const jobRecord = (
-  deps: Keeping,
+  deps: Around,
   fact: "job.ended" | "run.ended",
   job: Partial<JobKey>,
   actor: Actor,

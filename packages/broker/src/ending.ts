@@ -1,7 +1,7 @@
 import type { Actor, Details } from "@stint/core/audit";
 import { denied, due, type EndReason, end as ended, type Grant, running } from "@stint/core/grant";
 import { changeRecord, type Deps, type Keeping } from "./deps.ts";
-import type { Denial, JobEnd, Stored } from "./ports.ts";
+import type { Denial, Denials, Due, Grants, JobEnd, JobGrants, Stored } from "./ports.ts";
 
 /** Lost races after which an end stops the refreshes that it loses against. */
 const PATIENCE = 4;
@@ -67,7 +67,11 @@ async function settle(
 }
 
 /** Ends all grants of a job, or of all jobs of a run, whose tombstone is already written. */
-export async function endJob(deps: Keeping, end: JobEnd, actor: Actor): Promise<number> {
+export async function endJob(
+  deps: Keeping<Grants & JobGrants>,
+  end: JobEnd,
+  actor: Actor,
+): Promise<number> {
   const ids = await deps.store.grantsOf(end);
   await inTurns(ids, 8, (id) => endGrant(deps, id, "job_ended", actor));
   return ids.length;
@@ -77,7 +81,11 @@ export async function endJob(deps: Keeping, end: JobEnd, actor: Actor): Promise<
  * Ends a grant whose sessions are denied in each of its roles. True where nothing remains to be denied. The denial is
  * marked first and the grant ended after it: who stops in between leaves the rest to the sweeper.
  */
-export async function endDenied(deps: Keeping, first: Stored, actor: Actor): Promise<boolean> {
+export async function endDenied(
+  deps: Keeping<Pick<Grants, "replace"> & Pick<Denials, "denial">>,
+  first: Stored,
+  actor: Actor,
+): Promise<boolean> {
   for (let stored = first; stored.grant.state === "ending"; ) {
     const { grant } = stored;
     const now = deps.ambient.now();
@@ -97,7 +105,10 @@ export async function endDenied(deps: Keeping, first: Stored, actor: Actor): Pro
   return true;
 }
 
-type Sweeping = Keeping & Pick<Deps, "dirty">;
+/** An end that takes longer has failed several times over. */
+const STUCK_MS = 5 * 60_000;
+
+export type Sweeping = Keeping<Grants & Pick<Denials, "denial"> & Due> & Pick<Deps, "dirty">;
 
 /** Looks after everything whose time has come, by the table alone. Returns how many grants it looked at. */
 export async function sweep(deps: Sweeping): Promise<number> {
@@ -109,6 +120,8 @@ export async function sweep(deps: Sweeping): Promise<number> {
     const done = inTurns(batch.splice(0), 16, async (id) => {
       const stored = await endIfDue(deps, id, actor);
       if (stored?.grant.state !== "ending" || (await endDenied(deps, stored, actor))) return;
+      if (deps.ambient.now() - stored.grant.endedAt > STUCK_MS)
+        deps.ambient.alarm("stuck", { grant: id });
       // Whatever became of the message that its end sent: its roles are marked again until it is done.
       for (const denial of denialsOf(stored.grant, deps.ambient.now()))
         await deps.dirty.mark(denial.role, `sweep:${id}:${stored.version}`);

@@ -7,6 +7,7 @@ import type { AuditRecord } from "@stint/core/audit";
 import type { Grant, Lease } from "@stint/core/grant";
 import type { JobKey, TokenProof } from "@stint/core/principal";
 import type { Revocability, TargetConfig } from "@stint/core/profile";
+import type { Alarm } from "./alarms.ts";
 
 /** A grant as it was read, with the version on which the next write is conditioned. */
 export interface Stored {
@@ -51,10 +52,22 @@ export interface Page {
   readonly next?: string;
 }
 
-export interface Store {
-  open(grant: Grant, proof: TokenProof, record: AuditRecord): Promise<Opened>;
+/** Grants that exist. Ending one takes no more. */
+export interface Grants {
   /** Strongly consistent. */
   find(id: string): Promise<Stored | undefined>;
+  replace(
+    before: Stored,
+    after: Grant,
+    record: AuditRecord | undefined,
+    denials?: readonly Denial[],
+  ): Promise<Replaced>;
+  /** No lease can be planned or written from now on. */
+  close(id: string): Promise<void>;
+}
+
+export interface Openings {
+  open(grant: Grant, proof: TokenProof, record: AuditRecord): Promise<Opened>;
   /** A ready grant starts: as `replace`, and only while its job runs. */
   start(before: Stored, after: Grant, record: AuditRecord): Promise<Replaced>;
   /** Undefined when it was written; otherwise the grant as it is. */
@@ -69,27 +82,40 @@ export interface Store {
     minted: Readonly<Record<string, Lease>>,
     record: AuditRecord,
   ): Promise<Replaced>;
-  replace(
-    before: Stored,
-    after: Grant,
-    record: AuditRecord | undefined,
-    denials?: readonly Denial[],
-  ): Promise<Replaced>;
-  /** No lease can be planned or written from now on. */
-  close(id: string): Promise<void>;
-  /** Writes the tombstone once for each delivery. */
-  tombstone(end: JobEnd, delivery: Delivery, record: AuditRecord): Promise<"written" | "replayed">;
-  grantsOf(end: JobEnd): Promise<readonly string[]>;
+}
+
+export interface Notes {
   note(record: AuditRecord): Promise<void>;
-  /** Ids of grants whose `dueAt` has come, as the index knows them. */
-  due(now: number): AsyncIterable<string>;
+}
+
+export interface Lists {
   byProfile(profile: string, query: ListQuery): Promise<Page>;
   byPrincipal(principal: string, query: ListQuery): Promise<Page>;
+}
+
+export interface Tombstones {
+  /** Writes the tombstone once for each delivery. */
+  tombstone(end: JobEnd, delivery: Delivery, record: AuditRecord): Promise<"written" | "replayed">;
+}
+
+export interface JobGrants {
+  grantsOf(end: JobEnd): Promise<readonly string[]>;
+}
+
+export interface Due {
+  /** Ids of grants whose `dueAt` has come, as the index knows them. */
+  due(now: number): AsyncIterable<string>;
+}
+
+export interface Denials {
   /** Strongly consistent. */
   denials(role: string): Promise<readonly Denial[]>;
   denial(role: string, grant: string): Promise<Denial | undefined>;
   markDenied(denial: Denial, at: number): Promise<void>;
 }
+
+/** Everything that the table is asked. */
+export type Store = Grants & Openings & Notes & Lists & Tombstones & JobGrants & Due & Denials;
 
 export interface ListQuery {
   readonly state?: Grant["state"];
@@ -130,6 +156,9 @@ export interface Target {
 export interface Schedules {
   /** One schedule per grant, named by it. One that exists already counts only if its time is right. */
   create(grantId: string, at: number): Promise<void>;
+}
+
+export interface Unscheduling {
   /** Succeeds also where there is none. */
   remove(grantId: string): Promise<void>;
 }
@@ -163,6 +192,6 @@ export interface Ambient {
   sleep(ms: number): Promise<void>;
   /** A new id: sorts by time, never repeats. */
   id(): string;
-  /** What operators must see: an alarm hangs on `event`. Never a secret. */
-  alarm(event: string, details: Readonly<Record<string, unknown>>): void;
+  /** What operators must see. Never a secret. */
+  alarm(event: Alarm, details: Readonly<Record<string, unknown>>): void;
 }

@@ -1,7 +1,8 @@
 import type { Decision } from "@stint/core/decision";
 import { type Code, GrantError } from "@stint/core/error";
 import type { Caller, Principal, TokenProof } from "@stint/core/principal";
-import { decisionRecord, type Keeping } from "./deps.ts";
+import { type Deps, decisionRecord, type Keeping } from "./deps.ts";
+import type { Notes } from "./ports.ts";
 
 export type Verified = Extract<Caller, { kind: "principal" }>;
 
@@ -9,7 +10,7 @@ export type Verified = Extract<Caller, { kind: "principal" }>;
 type Asked = { readonly profile: string; readonly reason?: string };
 
 /** An error inside an evaluation denies, and somebody must look at it. */
-export function alarmOf(deps: Keeping, profile: string, decision: Decision): void {
+export function alarmOf(deps: Pick<Deps, "ambient">, profile: string, decision: Decision): void {
   if (!decision.allowed && decision.errors !== undefined && decision.errors.length > 0)
     deps.ambient.alarm("policy_error", { profile, errors: decision.errors });
 }
@@ -19,7 +20,7 @@ export function alarmOf(deps: Keeping, profile: string, decision: Decision): voi
  * profile is forbidden or does not exist.
  */
 export async function refused(
-  deps: Keeping,
+  deps: Keeping<Notes>,
   principal: Principal,
   decision: Extract<Decision, { allowed: false }>,
   of: { readonly body: Asked; readonly token?: TokenProof },
@@ -41,7 +42,7 @@ export async function refused(
 }
 
 export async function noteRefusal(
-  deps: Keeping,
+  deps: Keeping<Notes>,
   { principal, token }: Verified,
   body: Asked,
   code: Code,
@@ -59,7 +60,7 @@ export async function noteRefusal(
 }
 
 export async function turnedAway(
-  deps: Keeping,
+  deps: Keeping<Notes>,
   caller: Verified,
   body: Asked,
   code: Code,

@@ -1,7 +1,7 @@
 import type { Actor } from "@stint/core/audit";
 import type { Deps, Keeping } from "./deps.ts";
 import { endJob } from "./ending.ts";
-import type { Denial, JobEnd } from "./ports.ts";
+import type { Denial, Grants, JobEnd, JobGrants, Unscheduling } from "./ports.ts";
 
 /** What one change of the table asks for. */
 export interface Change {
@@ -15,7 +15,8 @@ export interface Change {
   readonly ended?: string;
 }
 
-type Relaying = Keeping & Pick<Deps, "dirty" | "schedules">;
+export type Relaying = Keeping<Grants & JobGrants> &
+  Pick<Deps, "dirty"> & { readonly schedules: Unscheduling };
 
 /** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
 export async function relay(deps: Relaying, { id, denial, end, ended }: Change): Promise<void> {

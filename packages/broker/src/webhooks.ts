@@ -1,12 +1,12 @@
 import { jobRecord, type Keeping } from "./deps.ts";
-import type { Delivery, JobEnd } from "./ports.ts";
+import type { Delivery, JobEnd, Tombstones } from "./ports.ts";
 
 /**
  * What a pipeline reported, by a delivery whose signature holds. The tombstone is written together with the delivery's
  * id; the grants are ended by whoever reads the table's stream, so that no crash in here can leave them.
  */
 export async function reportJobs(
-  deps: Keeping,
+  deps: Keeping<Tombstones>,
   ends: readonly JobEnd[],
   delivery: Delivery,
 ): Promise<void> {

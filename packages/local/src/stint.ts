@@ -25,10 +25,21 @@ import {
 import { CreateScheduleGroupCommand, SchedulerClient } from "@aws-sdk/client-scheduler";
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
+import { TABLE } from "@stint/aws/store/table";
+import { boundaryDocument, TARGET_PATH, trustDocument } from "@stint/aws/target-role";
 import type { Config } from "@stint/core/profile";
 import { api } from "@stint/functions/api";
 import type { App, Log } from "@stint/functions/app";
 import { audit } from "@stint/functions/audit";
+import {
+  DIRTY_TRIES,
+  DIRTY_VISIBILITY_SECONDS,
+  DOORS,
+  type Door,
+  FUNCTION_PATH,
+  permissions,
+  schedulerPermissions,
+} from "@stint/functions/deployment";
 import { expire } from "@stint/functions/expire";
 import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
 import { relay } from "@stint/functions/relay";
@@ -39,7 +50,7 @@ import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { VerifierOptions } from "@stint/pipelines/verify";
 import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
 import type { LocalIssuer } from "./issuer.ts";
-import { arns, DOORS, type Door, functionName, NAMES, permissions, policyOf } from "./roles.ts";
+import { arns, functionName, NAMES, policyOf, resources } from "./roles.ts";
 import { dynamodb } from "./services/dynamodb.ts";
 import { events } from "./services/events.ts";
 import { s3 } from "./services/s3.ts";
@@ -79,7 +90,7 @@ export interface LocalStint {
 /** The secret that signs a pipeline's webhooks on a laptop, by the name of its stand-in. */
 export const webhookSecret = (name: string): string => `local-${name}-webhook-secret`;
 
-const webhookParameter = (name: string): string => `/stint/webhooks/${name}`;
+const webhookParameter = (name: string): string => `${NAMES.webhookSecrets}${name}`;
 
 /** Creates everything as the account's administrator, then starts the functions. */
 export async function deployStint(options: LocalStintOptions): Promise<LocalStint> {
@@ -114,6 +125,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     STINT_DIRTY_QUEUE_URL: dirtyQueueUrl,
     STINT_AUDIT_BUCKET: NAMES.auditBucket,
     STINT_TOKEN_KEYS: NAMES.tokenKeys,
+    STINT_WEBHOOK_SECRETS: NAMES.webhookSecrets,
   };
   const issuers = localIssuers(config, issuer);
   const apps = new Map(
@@ -214,47 +226,36 @@ async function createAuditBucket(client: S3Client): Promise<void> {
 }
 
 async function createTable(db: DynamoDBClient): Promise<void> {
-  const index = (IndexName: string, sort: string, projected: readonly string[]) => ({
-    IndexName,
-    KeySchema: [
-      { AttributeName: IndexName, KeyType: "HASH" as const },
-      { AttributeName: sort, KeyType: "RANGE" as const },
-    ],
-    Projection:
-      projected.length === 0
-        ? { ProjectionType: "KEYS_ONLY" as const }
-        : { ProjectionType: "INCLUDE" as const, NonKeyAttributes: [...projected] },
-  });
+  const keys = ({ hashKey, rangeKey }: { hashKey: string; rangeKey: string }) => [
+    { AttributeName: hashKey, KeyType: "HASH" as const },
+    { AttributeName: rangeKey, KeyType: "RANGE" as const },
+  ];
   await db.send(
     new CreateTableCommand({
       TableName: NAMES.table,
       BillingMode: "PAY_PER_REQUEST",
-      AttributeDefinitions: [
-        ...["pk", "sk", "due", "byProfile", "byPrincipal"].map((AttributeName) => ({
-          AttributeName,
-          AttributeType: "S" as const,
-        })),
-        ...["dueAt", "createdAt"].map((AttributeName) => ({
-          AttributeName,
-          AttributeType: "N" as const,
-        })),
-      ],
-      KeySchema: [
-        { AttributeName: "pk", KeyType: "HASH" },
-        { AttributeName: "sk", KeyType: "RANGE" },
-      ],
-      GlobalSecondaryIndexes: [
-        index("due", "dueAt", []),
-        index("byProfile", "createdAt", ["grant", "version"]),
-        index("byPrincipal", "createdAt", ["grant", "version"]),
-      ],
-      StreamSpecification: { StreamEnabled: true, StreamViewType: "NEW_AND_OLD_IMAGES" },
+      AttributeDefinitions: Object.entries(TABLE.fields).map(([AttributeName, type]) => ({
+        AttributeName,
+        AttributeType: type === "string" ? "S" : "N",
+      })),
+      KeySchema: keys(TABLE.primaryIndex),
+      GlobalSecondaryIndexes: Object.entries(TABLE.globalIndexes).map(
+        ([IndexName, { projection, ...index }]) => ({
+          IndexName,
+          KeySchema: keys(index),
+          Projection:
+            projection.length === 0
+              ? { ProjectionType: "KEYS_ONLY" }
+              : { ProjectionType: "INCLUDE", NonKeyAttributes: [...projection] },
+        }),
+      ),
+      StreamSpecification: { StreamEnabled: true, StreamViewType: TABLE.stream },
     }),
   );
   await db.send(
     new UpdateTimeToLiveCommand({
       TableName: NAMES.table,
-      TimeToLiveSpecification: { AttributeName: "ttl", Enabled: true },
+      TimeToLiveSpecification: { AttributeName: TABLE.ttl, Enabled: true },
     }),
   );
 }
@@ -269,11 +270,10 @@ async function createQueues(sqs: SQSClient, arnOf: (name: string) => string) {
   await create(NAMES.dirtyDeadLetters, { FifoQueue: "true" });
   const dirtyQueueUrl = await create(NAMES.dirtyQueue, {
     FifoQueue: "true",
-    // Longer than the function's time-out, so that one role has one worker.
-    VisibilityTimeout: "120",
+    VisibilityTimeout: String(DIRTY_VISIBILITY_SECONDS),
     RedrivePolicy: JSON.stringify({
       deadLetterTargetArn: arnOf(NAMES.dirtyDeadLetters),
-      maxReceiveCount: 5,
+      maxReceiveCount: DIRTY_TRIES,
     }),
   });
   return { dirtyQueueUrl };
@@ -298,19 +298,19 @@ async function createRoles(
   config: Config,
 ): Promise<void> {
   const arn = arns(place);
-  const trust = (principal: Record<string, string>, actions: string | string[], extra = {}) =>
+  const trust = (Service: string) =>
     JSON.stringify({
       Version: "2012-10-17",
-      Statement: [{ Effect: "Allow", Principal: principal, Action: actions, ...extra }],
+      Statement: [{ Effect: "Allow", Principal: { Service }, Action: "sts:AssumeRole" }],
     });
-  const allowed = permissions(place);
+  const allowed = permissions(resources(place));
   for (const door of DOORS) {
     const RoleName = functionName(door);
     await iam.send(
       new CreateRoleCommand({
         RoleName,
-        Path: "/stint-functions/",
-        AssumeRolePolicyDocument: trust({ Service: "lambda.amazonaws.com" }, "sts:AssumeRole"),
+        Path: FUNCTION_PATH,
+        AssumeRolePolicyDocument: trust("lambda.amazonaws.com"),
       }),
     );
     await iam.send(
@@ -324,21 +324,23 @@ async function createRoles(
   await iam.send(
     new CreateRoleCommand({
       RoleName: "stint-scheduler",
-      Path: "/stint-functions/",
-      AssumeRolePolicyDocument: trust({ Service: "scheduler.amazonaws.com" }, "sts:AssumeRole"),
+      Path: FUNCTION_PATH,
+      AssumeRolePolicyDocument: trust("scheduler.amazonaws.com"),
     }),
   );
   await iam.send(
     new PutRolePolicyCommand({
       RoleName: "stint-scheduler",
       PolicyName: "own",
-      PolicyDocument: policyOf([
-        { actions: ["lambda:InvokeFunction"], resources: [arn.function("expire")] },
-        { actions: ["sqs:SendMessage"], resources: [arn.queue(NAMES.scheduleDeadLetters)] },
-      ]),
+      PolicyDocument: policyOf(
+        schedulerPermissions({
+          expire: arn.function("expire"),
+          deadLetters: arn.queue(NAMES.scheduleDeadLetters),
+        }),
+      ),
     }),
   );
-  await createTargetRoles(iam, arn.boundary, arn.role("api"), config, place.account, trust);
+  await createTargetRoles(iam, arn.boundary, arn.role("api"), config, place.account);
 }
 
 /**
@@ -351,18 +353,11 @@ async function createTargetRoles(
   broker: string,
   config: Config,
   account: string,
-  trust: (principal: Record<string, string>, actions: string[], extra?: object) => string,
 ): Promise<void> {
   await iam.send(
     new CreatePolicyCommand({
       PolicyName: NAMES.boundary,
-      PolicyDocument: JSON.stringify({
-        Version: "2012-10-17",
-        Statement: [
-          { Effect: "Allow", Action: "*", Resource: "*" },
-          { Effect: "Deny", Action: ["iam:*", "organizations:*", "account:*"], Resource: "*" },
-        ],
-      }),
+      PolicyDocument: JSON.stringify(boundaryDocument()),
     }),
   );
   const everything = `arn:aws:iam::${account}:policy/stint-local-target`;
@@ -376,13 +371,9 @@ async function createTargetRoles(
     await iam.send(
       new CreateRoleCommand({
         RoleName: name,
-        Path: "/stint/",
+        Path: TARGET_PATH,
         PermissionsBoundary: boundary,
-        AssumeRolePolicyDocument: trust(
-          { AWS: broker },
-          ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
-          { Condition: { StringLike: { "sts:SourceIdentity": "g*" } } },
-        ),
+        AssumeRolePolicyDocument: JSON.stringify(trustDocument(broker)),
       }),
     );
     await iam.send(new AttachRolePolicyCommand({ RoleName: name, PolicyArn: everything }));

@@ -61,8 +61,8 @@ function trusted(issuer: Issuer, registry: Readonly<Record<string, Pipeline>>): 
   };
 }
 
-/** The parameter of a public issuer's webhook secret, where the configuration names no other. */
-const publicSecret = (pipeline: Pipeline): string => `/stint/webhooks/${pipeline.name}`;
+/** Under it are the parameters of public issuers' webhook secrets, where the configuration names no other. */
+const PUBLIC_SECRETS = "/stint/webhooks/";
 
 /**
  * The configuration's list and the pipelines' public issuers. An entry for a public one may add its webhook's secret
@@ -71,6 +71,7 @@ const publicSecret = (pipeline: Pipeline): string => `/stint/webhooks/${pipeline
 export function trustedIssuers(
   issuers: readonly Issuer[],
   registry: Readonly<Record<string, Pipeline>> = pipelines,
+  publicSecrets = PUBLIC_SECRETS,
 ): readonly TrustedIssuer[] {
   const byUrl = new Map<string, TrustedIssuer>();
   const logins = new Set<string>();
@@ -90,7 +91,7 @@ export function trustedIssuers(
       const entry = byUrl.get(url) ?? { kind: "pipeline", url, pipeline };
       if (entry.kind === "login" || entry.pipeline !== pipeline)
         throw new Error(`issuer ${url}: is the public issuer of ${pipeline.name}`);
-      byUrl.set(url, { webhookSecret: publicSecret(pipeline), ...entry });
+      byUrl.set(url, { webhookSecret: `${publicSecrets}${pipeline.name}`, ...entry });
     }
   }
   const all = [...byUrl.values()];

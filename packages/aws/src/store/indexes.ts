@@ -1,9 +1,10 @@
 import { type DynamoDBClient, QueryCommand } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
-import type { ListQuery, Page } from "@stint/broker/ports";
+import type { Due, ListQuery, Lists, Page } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
 import { GRANT_ID } from "@stint/core/id";
 import * as z from "zod";
+import type { Context } from "./context.ts";
 import { grantItem } from "./items.ts";
 import { dueShards, grantKey } from "./keys.ts";
 import { type Item, toItem } from "./write.ts";
@@ -11,15 +12,18 @@ import { type Item, toItem } from "./write.ts";
 /** Items that one query reads before it hands its ids on. */
 const DUE_PAGE = 500;
 
+export const due = ({ db, table }: Context): Due => ({ due: (now) => dueIds(db, table, now) });
+
+export const lists = ({ db, table }: Context): Lists => ({
+  byProfile: (profile, query) => byIndex(db, table, "byProfile", profile, query),
+  byPrincipal: (principal, query) => byIndex(db, table, "byPrincipal", principal, query),
+});
+
 /** Ids whose time has come, shard by shard: the cost follows what is due, not what lives. */
-export async function* dueIds(
-  db: DynamoDBClient,
-  table: string,
-  now: number,
-): AsyncGenerator<string> {
+async function* dueIds(db: DynamoDBClient, table: string, now: number): AsyncGenerator<string> {
   const first = await Promise.all(dueShards().map((shard) => duePage(db, table, shard, now)));
   for (const [i, shard] of dueShards().entries()) {
-    let page = first[i];
+    let page: DuePage | undefined = first[i];
     while (page !== undefined) {
       yield* page.ids;
       page = page.next === undefined ? undefined : await duePage(db, table, shard, now, page.next);
@@ -29,13 +33,18 @@ export async function* dueIds(
 
 const idOfKey = z.object({ pk: z.string() }).transform(({ pk }) => pk.slice("GRANT#".length));
 
+interface DuePage {
+  readonly ids: readonly string[];
+  readonly next?: Item;
+}
+
 async function duePage(
   db: DynamoDBClient,
   table: string,
   shard: string,
   now: number,
   from?: Item,
-): Promise<{ ids: string[]; next?: Item }> {
+): Promise<DuePage> {
   const { Items = [], LastEvaluatedKey } = await db.send(
     new QueryCommand({
       TableName: table,
@@ -53,7 +62,7 @@ async function duePage(
 const POSITION = /^([0-9]{1,15})\.(g[0-9a-z]{15})$/;
 
 /** Newest first. `from` is the position after which to go on: a caller can choose it, so it is only a position. */
-export async function byIndex(
+async function byIndex(
   db: DynamoDBClient,
   table: string,
   index: "byProfile" | "byPrincipal",

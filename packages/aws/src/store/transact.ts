@@ -1,10 +1,10 @@
 import {
   type CancellationReason,
-  type DynamoDBClient,
   TransactionCanceledException,
   type TransactWriteItem,
   TransactWriteItemsCommand,
 } from "@aws-sdk/client-dynamodb";
+import type { Context } from "./context.ts";
 
 const ATTEMPTS = 8;
 const PASSING: ReadonlySet<string> = new Set([
@@ -21,10 +21,12 @@ export const failed = (reason: Pick<CancellationReason, "Code"> | undefined): bo
  * Each transaction's items in order; undefined where all conditions held, else why each one failed. Transactions
  * that touch the same items at the same time cancel each other: the jobs of one matrix all check the same run.
  */
-export function createTransact(
-  db: DynamoDBClient,
-  pause: (attempt: number) => Promise<void>,
-): (items: TransactWriteItem[]) => Promise<CancellationReason[] | undefined> {
+export function createTransact({
+  db,
+  pause,
+}: Pick<Context, "db" | "pause">): (
+  items: TransactWriteItem[],
+) => Promise<CancellationReason[] | undefined> {
   return async (items) => {
     for (let attempt = 1; ; attempt++) {
       try {

@@ -1,0 +1,159 @@
+/**
+ * What a deployment gives each function, in an account as on a laptop: one list of functions, of what each may do, and
+ * of how large it is. The stacks declare it, local AWS holds every call to it.
+ */
+
+import type { Setting } from "./live.ts";
+
+export const DOORS = ["api", "webhook", "expire", "sweep", "relay", "audit", "revoke"] as const;
+export type Door = (typeof DOORS)[number];
+
+/** Functions lie outside `/stint/`, so that none of them can assume or change another's role. */
+export const FUNCTION_PATH = "/stint-functions/";
+
+/** `A` is an ARN: text on a laptop, a promise of one while a deployment is being planned. */
+export interface Permission<A> {
+  readonly actions: readonly string[];
+  readonly resources: readonly A[];
+  readonly condition?: Readonly<Record<string, Readonly<Record<string, A>>>>;
+}
+
+/** The ARNs that permissions are about. */
+export interface Resources<A> {
+  readonly table: A;
+  readonly index: (name: "due" | "byProfile" | "byPrincipal") => A;
+  readonly bus: A;
+  readonly dirtyQueue: A;
+  readonly schedulerRole: A;
+  /** All schedules of the group. */
+  readonly schedules: A;
+  /** All roles under `/stint/` in this account. */
+  readonly targets: A;
+  /** The same in any account: which of them let the broker in is said by their trust. */
+  readonly targetsAnywhere: A;
+  /** The boundary that a target role of this account carries. */
+  readonly boundary: A;
+  readonly auditObjects: A;
+  readonly tokenKeys: A;
+  /** All parameters that hold a webhook's secret. */
+  readonly webhookSecrets: readonly A[];
+}
+
+/** What each function may do: exactly the calls that it makes. */
+export function permissions<A>(of: Resources<A>): Readonly<Record<Door, readonly Permission<A>[]>> {
+  const readGrant = { actions: ["dynamodb:GetItem"], resources: [of.table] };
+  const endGrant = {
+    actions: ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    resources: [of.table],
+  };
+  const markDirty = { actions: ["sqs:SendMessage"], resources: [of.dirtyQueue] };
+  return {
+    api: [
+      {
+        actions: [
+          "dynamodb:ConditionCheckItem",
+          "dynamodb:GetItem",
+          "dynamodb:PutItem",
+          "dynamodb:UpdateItem",
+        ],
+        resources: [of.table],
+      },
+      {
+        actions: ["dynamodb:Query"],
+        resources: [of.index("byProfile"), of.index("byPrincipal")],
+      },
+      {
+        actions: ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
+        resources: [of.targetsAnywhere],
+      },
+      {
+        actions: ["scheduler:CreateSchedule", "scheduler:GetSchedule"],
+        resources: [of.schedules],
+      },
+      { actions: ["iam:PassRole"], resources: [of.schedulerRole] },
+      { actions: ["ssm:GetParameter"], resources: [of.tokenKeys] },
+    ],
+    webhook: [
+      { actions: ["dynamodb:PutItem", "dynamodb:UpdateItem"], resources: [of.table] },
+      { actions: ["ssm:GetParameter"], resources: of.webhookSecrets },
+    ],
+    expire: [endGrant],
+    sweep: [endGrant, { actions: ["dynamodb:Query"], resources: [of.index("due")] }, markDirty],
+    relay: [
+      endGrant,
+      { actions: ["dynamodb:Query"], resources: [of.table] },
+      markDirty,
+      { actions: ["scheduler:DeleteSchedule"], resources: [of.schedules] },
+    ],
+    audit: [
+      { actions: ["s3:GetObject", "s3:PutObject"], resources: [of.auditObjects] },
+      { actions: ["events:PutEvents"], resources: [of.bus] },
+    ],
+    revoke: [
+      readGrant,
+      {
+        actions: ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
+        resources: [of.table],
+      },
+      { actions: ["iam:GetRolePolicy"], resources: [of.targets] },
+      {
+        actions: ["iam:PutRolePolicy"],
+        resources: [of.targets],
+        // Without it this function could write itself a way out of any role that lies under the path.
+        condition: { StringEquals: { "iam:PermissionsBoundary": of.boundary } },
+      },
+    ],
+  };
+}
+
+/** What the Scheduler's role may do: call the one function, and leave what it could not deliver. */
+export const schedulerPermissions = <A>(of: {
+  readonly expire: A;
+  readonly deadLetters: A;
+}): readonly Permission<A>[] => [
+  { actions: ["lambda:InvokeFunction"], resources: [of.expire] },
+  { actions: ["sqs:SendMessage"], resources: [of.deadLetters] },
+];
+
+/** What each function is told of the deployment: the names that its bundle asks for. */
+export const SETTINGS: Readonly<Record<Door, readonly Setting[]>> = {
+  api: [
+    "STINT_TABLE",
+    "STINT_SCHEDULE_GROUP",
+    "STINT_EXPIRE_ARN",
+    "STINT_SCHEDULER_ROLE_ARN",
+    "STINT_SCHEDULE_DLQ_ARN",
+    "STINT_TOKEN_KEYS",
+  ],
+  webhook: ["STINT_TABLE", "STINT_WEBHOOK_SECRETS"],
+  expire: ["STINT_TABLE"],
+  sweep: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL"],
+  relay: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_SCHEDULE_GROUP"],
+  audit: ["STINT_AUDIT_BUCKET", "STINT_BUS"],
+  revoke: ["STINT_TABLE"],
+};
+
+interface Size {
+  /** Time-out. Shorter than the issuing deadline, and, for what a queue invokes, than the queue's visibility. */
+  readonly seconds: number;
+  readonly megabytes: number;
+  /** So many at once and no more, where a burst at this door would take what the others need. */
+  readonly atOnce?: number;
+}
+
+/** CPU comes with memory: what a caller waits for, or what must keep up with a stream, gets more of it. */
+export const SIZES: Readonly<Record<Door, Size>> = {
+  api: { seconds: 25, megabytes: 1024 },
+  webhook: { seconds: 10, megabytes: 512, atOnce: 50 },
+  expire: { seconds: 20, megabytes: 512 },
+  sweep: { seconds: 55, megabytes: 512 },
+  relay: { seconds: 50, megabytes: 512 },
+  audit: { seconds: 50, megabytes: 512 },
+  revoke: { seconds: 20, megabytes: 512 },
+};
+
+/** Six times the worker's time-out, so that a role's message is never at two workers. */
+export const DIRTY_VISIBILITY_SECONDS = 6 * SIZES.revoke.seconds;
+
+/** How often a role's message is tried before it is set aside for people to look at. */
+export const DIRTY_TRIES = 5;

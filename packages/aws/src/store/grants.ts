@@ -1,0 +1,89 @@
+/** Grants that exist: what ending one takes. */
+import {
+  GetItemCommand,
+  type TransactWriteItem,
+  UpdateItemCommand,
+} from "@aws-sdk/client-dynamodb";
+import type { Denial, Grants } from "@stint/broker/ports";
+import {
+  type Context,
+  DAY_SECONDS,
+  keyed,
+  NOT_THERE,
+  putOver,
+  read,
+  unlessRefused,
+} from "./context.ts";
+import { denialKey, grantKey } from "./keys.ts";
+import { replaced } from "./replaced.ts";
+import { seconds, toItem } from "./write.ts";
+
+export const finder = (context: Context): Pick<Grants, "find"> => ({
+  async find(id) {
+    const { Item } = await context.db.send(
+      new GetItemCommand({ ...keyed(context, grantKey(id)), ConsistentRead: true }),
+    );
+    return Item === undefined ? undefined : read(Item);
+  },
+});
+
+export const replacer = (context: Context): Pick<Grants, "replace"> => ({
+  async replace(before, after, record, denials = []) {
+    return replaced(
+      context,
+      [
+        putOver(context, before, after, record),
+        ...denials.map((denial) => putDenial(context, denial)),
+      ],
+      {
+        grant: after,
+        version: before.version + 1,
+      },
+      "denials",
+    );
+  },
+});
+
+export const closer = (context: Context): Pick<Grants, "close"> => ({
+  async close(id) {
+    await unlessRefused(() =>
+      context.db.send(
+        new UpdateItemCommand({
+          ...keyed(context, grantKey(id)),
+          UpdateExpression: "SET closing = :yes ADD version :one",
+          ConditionExpression: "#grant.#state IN (:opening, :active)",
+          ExpressionAttributeNames: { "#grant": "grant", "#state": "state" },
+          ExpressionAttributeValues: {
+            ":yes": { BOOL: true },
+            ":one": { N: "1" },
+            ":opening": { S: "opening" },
+            ":active": { S: "active" },
+          },
+        }),
+      ),
+    );
+  },
+});
+
+export const grants = (context: Context): Grants => ({
+  ...finder(context),
+  ...replacer(context),
+  ...closer(context),
+});
+
+function putDenial({ table }: Context, { role, grant, until }: Denial): TransactWriteItem {
+  return {
+    Put: {
+      TableName: table,
+      Item: toItem({
+        ...denialKey(role, grant),
+        role,
+        grantId: grant,
+        until,
+        ttl: seconds(until) + DAY_SECONDS,
+      }),
+      // A grant ends once, and with it each of its roles is denied once.
+      ConditionExpression: NOT_THERE,
+    },
+  };
+}

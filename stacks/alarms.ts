@@ -1,0 +1,225 @@
+/** What people are woken for, and the page that they then look at. `docs/operations.md` says what to do about each. */
+import { ALARMS } from "@stint/broker/alarms";
+import type { api } from "./api.ts";
+import type { audit } from "./audit.ts";
+import type { RevocationParts, revocation } from "./revocation.ts";
+import { named, option } from "./stage.ts";
+
+const NAMESPACE = "Stint";
+const MINUTE = 60;
+
+interface Watched {
+  readonly parts: RevocationParts;
+  readonly ends: ReturnType<typeof revocation>;
+  readonly told: ReturnType<typeof audit>;
+  readonly doors: ReturnType<typeof api>;
+  readonly table: sst.aws.Dynamo;
+}
+
+interface Metric {
+  readonly namespace: string;
+  readonly metric: string;
+  readonly dimensions?: Readonly<Record<string, $util.Input<string>>>;
+}
+
+/** When it is too much: more than `above` in one period, or, for what must not fall silent, fewer than `below`. */
+type Limit =
+  | { readonly above: number; readonly below?: never }
+  | { readonly below: number; readonly above?: never };
+
+export function alarms(watched: Watched) {
+  const topic = new aws.sns.Topic("Alarms", {
+    name: named("alarms"),
+    kmsMasterKeyId: "alias/aws/sns",
+  });
+  const email = option("STINT_ALARM_EMAIL");
+  if (email !== undefined)
+    new aws.sns.TopicSubscription("AlarmEmail", {
+      topic: topic.arn,
+      protocol: "email",
+      endpoint: email,
+    });
+
+  const shown: Array<{ title: string; metric: Metric; statistic: string }> = [];
+  const alarm = (
+    name: string,
+    description: string,
+    metric: Metric,
+    limit: Limit,
+    { statistic = "Sum", minutes = 5 }: { statistic?: string; minutes?: number } = {},
+  ) => {
+    shown.push({ title: name, metric, statistic });
+    new aws.cloudwatch.MetricAlarm(`Alarm-${name}`, {
+      name: named(name),
+      alarmDescription: description,
+      namespace: metric.namespace,
+      metricName: metric.metric,
+      dimensions: { ...metric.dimensions },
+      statistic,
+      period: minutes * MINUTE,
+      evaluationPeriods: 1,
+      ...(limit.above === undefined
+        ? { comparisonOperator: "LessThanThreshold", threshold: limit.below }
+        : { comparisonOperator: "GreaterThanThreshold", threshold: limit.above }),
+      // Silence is the fault where something must be heard, and no news everywhere else.
+      treatMissingData: limit.above === undefined ? "breaching" : "notBreaching",
+      alarmActions: [topic.arn],
+      okActions: [topic.arn],
+    });
+  };
+
+  const { parts, ends, told, doors, table } = watched;
+  const all = { ...ends, audit: told.writer, api: doors.broker, webhook: doors.webhook };
+
+  // What the functions themselves call an alarm: a word in a line of their logs.
+  const counted = (name: string, pattern: string, metric: string) =>
+    Object.entries(all).map(
+      ([door]) =>
+        new aws.cloudwatch.LogMetricFilter(
+          `Count-${name}-${door}`,
+          {
+            name: named(`${name}-${door}`),
+            logGroupName: `/aws/lambda/${named(door)}`,
+            pattern,
+            metricTransformation: { namespace: NAMESPACE, name: metric, value: "1", unit: "Count" },
+          },
+          { dependsOn: [all[door as keyof typeof all]] },
+        ), // the key is one of its own
+    );
+  for (const [event, description] of Object.entries(ALARMS)) {
+    const metric = named(event);
+    counted(event, `{ $.alarm = "${event}" }`, metric);
+    alarm(event, description, { namespace: NAMESPACE, metric }, { above: 0 });
+  }
+  const refusals = named("refused");
+  counted("refused", '{ $.message = "request" && $.code = "refused" }', refusals);
+  alarm(
+    "refused",
+    "Many refusals: a rule that is wrong, or somebody who tries",
+    { namespace: NAMESPACE, metric: refusals },
+    { above: 50 },
+  );
+
+  for (const [name, queue] of Object.entries({
+    "dirty-dead": parts.dirtyDead,
+    "schedules-dead": parts.schedulesDead,
+    "sweep-dead": parts.sweepDead,
+    "relay-dead": parts.relayDead,
+    "audit-dead": told.dead,
+  }))
+    alarm(
+      name,
+      "Something was given up, and lies in this queue for people to look at",
+      {
+        namespace: "AWS/SQS",
+        metric: "ApproximateNumberOfMessagesVisible",
+        dimensions: { QueueName: queue.nodes.queue.name },
+      },
+      { above: 0 },
+      { statistic: "Maximum" },
+    );
+  alarm(
+    "dirty-age",
+    "A role's deny list waits to be written",
+    {
+      namespace: "AWS/SQS",
+      metric: "ApproximateAgeOfOldestMessage",
+      dimensions: { QueueName: parts.dirty.nodes.queue.name },
+    },
+    { above: 5 * MINUTE },
+    { statistic: "Maximum" },
+  );
+
+  const ofFunction = (metric: string, made: sst.aws.Function): Metric => ({
+    namespace: "AWS/Lambda",
+    metric,
+    dimensions: { FunctionName: made.name },
+  });
+  alarm(
+    "sweeper-silent",
+    "The sweeper has not run for five minutes: grants end by their schedules alone",
+    ofFunction("Invocations", ends.sweep),
+    { below: 3 },
+  );
+  for (const [door, made] of Object.entries(all)) {
+    alarm(`${door}-errors`, `The function ${door} failed`, ofFunction("Errors", made), {
+      above: 0,
+    });
+    alarm(
+      `${door}-throttles`,
+      `The function ${door} was not let run`,
+      ofFunction("Throttles", made),
+      { above: 0 },
+    );
+  }
+  for (const [door, made] of Object.entries({ relay: ends.relay, audit: told.writer }))
+    alarm(
+      `${door}-lag`,
+      `The function ${door} reads the table's changes late`,
+      ofFunction("IteratorAge", made),
+      { above: 5 * MINUTE * 1000 },
+      { statistic: "Maximum" },
+    );
+
+  const tableName = { TableName: table.name };
+  alarm(
+    "table-throttles",
+    "The table did not take a request",
+    { namespace: "AWS/DynamoDB", metric: "ThrottledRequests", dimensions: tableName },
+    { above: 0 },
+  );
+  alarm(
+    "bus-failures",
+    "EventBridge did not take an entry (FailedEntryCount)",
+    { namespace: "AWS/Events", metric: "PutEventsFailedEntriesCount" },
+    { above: 0 },
+  );
+  const group = { ScheduleGroup: parts.group.name };
+  alarm(
+    "schedule-failures",
+    "A schedule could not call its function: the sweeper ends its grant",
+    { namespace: "AWS/Scheduler", metric: "TargetErrorCount", dimensions: group },
+    { above: 0 },
+  );
+  alarm(
+    "schedule-throttles",
+    "Schedules are fired late",
+    { namespace: "AWS/Scheduler", metric: "InvocationThrottleCount", dimensions: group },
+    { above: 0 },
+  );
+  alarm(
+    "api-faults",
+    "The API answered with a fault of its own",
+    {
+      namespace: "AWS/ApiGateway",
+      metric: "5xx",
+      dimensions: { ApiId: doors.gateway.nodes.api.id },
+    },
+    { above: 5 },
+  );
+
+  new aws.cloudwatch.Dashboard("Dashboard", {
+    dashboardName: named("overview"),
+    dashboardBody: aws.getRegionOutput().region.apply((region) =>
+      $jsonStringify({
+        widgets: shown.map(({ title, metric, statistic }, at) => ({
+          type: "metric",
+          x: (at % 4) * 6,
+          y: Math.floor(at / 4) * 5,
+          width: 6,
+          height: 5,
+          properties: {
+            title,
+            region,
+            stat: statistic,
+            period: 5 * MINUTE,
+            metrics: [
+              [metric.namespace, metric.metric, ...Object.entries(metric.dimensions ?? {}).flat()],
+            ],
+          },
+        })),
+      }),
+    ),
+  });
+  return { topic };
+}

@@ -1,0 +1,71 @@
+/** The deployment as a whole: parts first, then the functions that work on them, then what watches them. */
+import { type Door, FUNCTION_PATH, type Resources } from "@stint/functions/deployment";
+import { alarms } from "./alarms.ts";
+import { api } from "./api.ts";
+import { AUDIT_PREFIX, audit, auditBucket } from "./audit.ts";
+import { bundles } from "./bundles.ts";
+import { events } from "./events.ts";
+import { functions } from "./functions.ts";
+import { revocation, revocationParts } from "./revocation.ts";
+import { secrets } from "./secrets.ts";
+import { named, place } from "./stage.ts";
+import { storage } from "./storage.ts";
+import { targets } from "./targets.ts";
+
+export function deploy() {
+  const built = bundles();
+  const stored = storage();
+  const { bus } = events();
+  const parts = revocationParts();
+  const buckets = auditBucket(stored);
+  const kept = secrets(stored, built.config);
+  const { account, region } = place();
+
+  const { table } = stored;
+  const resources: Resources<$util.Input<string>> = {
+    table: table.arn,
+    index: (name) => $interpolate`${table.arn}/index/${name}`,
+    bus: bus.arn,
+    dirtyQueue: parts.dirty.arn,
+    schedulerRole: parts.schedulerRole.arn,
+    schedules: $interpolate`arn:aws:scheduler:${region}:${account}:schedule/${parts.group.name}/*`,
+    targets: $interpolate`arn:aws:iam::${account}:role/stint/*`,
+    targetsAnywhere: "arn:aws:iam::*:role/stint/*",
+    boundary: parts.boundary.arn,
+    auditObjects: $interpolate`${buckets.bucket.arn}/${AUDIT_PREFIX}*`,
+    tokenKeys: kept.tokenKeys.arn,
+    webhookSecrets: kept.webhooks,
+  };
+  const declare = functions(resources, built);
+  const functionRole = (door: Door) =>
+    $interpolate`arn:aws:iam::${account}:role${FUNCTION_PATH}${named(door)}`;
+
+  const ends = revocation(declare, stored, parts);
+  const told = audit(declare, stored, buckets, bus);
+  const doors = api(
+    declare,
+    {
+      STINT_SCHEDULE_GROUP: parts.group.name,
+      STINT_EXPIRE_ARN: ends.expire.arn,
+      STINT_SCHEDULER_ROLE_ARN: parts.schedulerRole.arn,
+      STINT_SCHEDULE_DLQ_ARN: parts.schedulesDead.arn,
+      STINT_TOKEN_KEYS: kept.tokenKeys.name,
+      STINT_WEBHOOK_SECRETS: kept.prefix,
+    },
+    stored,
+  );
+  alarms({ parts, ends, told, doors, table });
+  targets(built.config, {
+    broker: functionRole("api"),
+    boundary: parts.boundary.arn,
+    after: doors.broker,
+  });
+  return {
+    url: doors.gateway.url,
+    broker: functionRole("api"),
+    revoker: functionRole("revoke"),
+    auditBucket: buckets.bucket.name,
+    workgroup: told.workgroup.name,
+    configuration: built.config.hash,
+  };
+}

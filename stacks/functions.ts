@@ -1,0 +1,129 @@
+/** Functions: each under a role of its own that may do exactly what the function's bundle calls. */
+import {
+  type Door,
+  FUNCTION_PATH,
+  type Permission,
+  permissions,
+  type Resources,
+  SETTINGS,
+  SIZES,
+} from "@stint/functions/deployment";
+import type { Settings } from "@stint/functions/live";
+import type { Bundles } from "./bundles.ts";
+import { isProduction, named } from "./stage.ts";
+
+type Arn = $util.Input<string>;
+
+/** What AWS does in a function's name: it reads events for it and puts away those that failed. */
+const READING = {
+  stream: ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
+  queue: ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+} as const;
+
+interface Source {
+  readonly kind: keyof typeof READING;
+  readonly arn: Arn;
+}
+
+export interface Wiring {
+  readonly settings: Partial<Readonly<Record<keyof Settings, Arn>>>;
+  readonly source?: Source;
+  /** Where the event goes of an invocation that failed for good. */
+  readonly failures?: Arn;
+}
+
+export const policyOf = (allowed: readonly Permission<Arn>[]) =>
+  aws.iam.getPolicyDocumentOutput({
+    statements: allowed.map(({ actions, resources, condition = {} }) => ({
+      actions: [...actions],
+      resources: [...resources],
+      conditions: Object.entries(condition).flatMap(([test, keys]) =>
+        Object.entries(keys).map(([variable, value]) => ({ test, variable, values: [value] })),
+      ),
+    })),
+  }).json;
+
+export const serviceTrust = (
+  service: string,
+  conditions: aws.types.input.iam.GetPolicyDocumentStatementConditionArgs[] = [],
+) =>
+  aws.iam.getPolicyDocumentOutput({
+    statements: [
+      {
+        actions: ["sts:AssumeRole"],
+        principals: [{ type: "Service", identifiers: [service] }],
+        conditions,
+      },
+    ],
+  }).json;
+
+/** A part's name with a capital, as the deployment's own names have. */
+const logical = (door: string) => `${door.charAt(0).toUpperCase()}${door.slice(1)}`;
+
+export function functions(resources: Resources<Arn>, bundles: Bundles) {
+  const allowed = permissions(resources);
+
+  return function declare(door: Door, { settings, source, failures }: Wiring): sst.aws.Function {
+    const name = logical(door);
+    const { seconds, megabytes, atOnce } = SIZES[door];
+    const logs = new aws.cloudwatch.LogGroup(`${name}Logs`, {
+      name: `/aws/lambda/${named(door)}`,
+      retentionInDays: isProduction() ? 365 : 7,
+    });
+    const role = new aws.iam.Role(`${name}Role`, {
+      name: named(door),
+      path: FUNCTION_PATH,
+      assumeRolePolicy: serviceTrust("lambda.amazonaws.com"),
+    });
+    const granted = new aws.iam.RolePolicy(`${name}Policy`, {
+      name: "own",
+      role: role.name,
+      policy: policyOf([
+        ...allowed[door],
+        {
+          actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
+          resources: [$interpolate`${logs.arn}:*`],
+        },
+        ...(source === undefined
+          ? []
+          : [{ actions: READING[source.kind], resources: [source.arn] }]),
+        ...(failures === undefined
+          ? []
+          : [{ actions: ["sqs:SendMessage"], resources: [failures] }]),
+      ]),
+    });
+    const made = new sst.aws.Function(
+      name,
+      {
+        name: named(door),
+        bundle: bundles.directory(door),
+        handler: "index.handler",
+        runtime: "nodejs24.x",
+        architecture: "arm64",
+        memory: `${megabytes} MB`,
+        timeout: `${seconds} seconds`,
+        role: role.arn,
+        logging: { logGroup: logs.name },
+        // Taken from what all functions share, and new accounts share little: for production alone.
+        ...(atOnce === undefined || !isProduction() ? {} : { concurrency: { reserved: atOnce } }),
+        environment: Object.fromEntries(
+          SETTINGS[door].map((setting) => {
+            const value = settings[setting];
+            if (value === undefined) throw new Error(`${door} asks for ${setting}`);
+            return [setting, value];
+          }),
+        ),
+      },
+      { dependsOn: [granted] },
+    );
+    if (failures !== undefined && source === undefined)
+      new aws.lambda.FunctionEventInvokeConfig(`${name}Failures`, {
+        functionName: made.name,
+        maximumRetryAttempts: 2,
+        destinationConfig: { onFailure: { destination: failures } },
+      });
+    return made;
+  };
+}
+
+export type Declare = ReturnType<typeof functions>;

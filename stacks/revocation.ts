@@ -1,0 +1,101 @@
+/** What ends access: schedules, the sweeper, the stream's first reader, and the worker that writes deny lists. */
+import { boundaryDocument } from "@stint/aws/target-role";
+import {
+  DIRTY_TRIES,
+  DIRTY_VISIBILITY_SECONDS,
+  FUNCTION_PATH,
+  schedulerPermissions,
+} from "@stint/functions/deployment";
+import { every } from "./events.ts";
+import { type Declare, policyOf, serviceTrust } from "./functions.ts";
+import { deadLetters, workQueue } from "./queues.ts";
+import { named, place } from "./stage.ts";
+import type { Storage } from "./storage.ts";
+
+/** Queues, the Scheduler's group and role, and the boundary: what permissions are about, before there are functions. */
+export function revocationParts() {
+  const dirtyDead = deadLetters("DirtyDead", "dirty-dead", true);
+  const dirty = workQueue("Dirty", "dirty", {
+    dead: dirtyDead,
+    tries: DIRTY_TRIES,
+    visibilitySeconds: DIRTY_VISIBILITY_SECONDS,
+  });
+  const schedulesDead = deadLetters("SchedulesDead", "schedules-dead");
+  const sweepDead = deadLetters("SweepDead", "sweep-dead");
+  const relayDead = deadLetters("RelayDead", "relay-dead");
+  const group = new aws.scheduler.ScheduleGroup("Schedules", { name: named("grants") });
+  const schedulerRole = new aws.iam.Role("SchedulerRole", {
+    name: named("scheduler"),
+    path: FUNCTION_PATH,
+    assumeRolePolicy: serviceTrust("scheduler.amazonaws.com", [
+      // Nobody else's schedule can use the role.
+      { test: "StringEquals", variable: "aws:SourceAccount", values: [place().account] },
+      { test: "ArnEquals", variable: "aws:SourceArn", values: [group.arn] },
+    ]),
+  });
+  const boundary = new aws.iam.Policy("Boundary", {
+    name: named("target"),
+    description: "What no target role can do, whatever its policies say",
+    policy: JSON.stringify(boundaryDocument()),
+  });
+  return { dirty, dirtyDead, schedulesDead, sweepDead, relayDead, group, schedulerRole, boundary };
+}
+
+export type RevocationParts = ReturnType<typeof revocationParts>;
+
+export function revocation(declare: Declare, { table }: Storage, parts: RevocationParts) {
+  const { dirty, schedulesDead, sweepDead, relayDead, schedulerRole } = parts;
+  const settings = { STINT_TABLE: table.name, STINT_DIRTY_QUEUE_URL: dirty.url };
+
+  const expire = declare("expire", { settings, failures: schedulesDead.arn });
+  new aws.iam.RolePolicy("SchedulerPolicy", {
+    name: "own",
+    role: schedulerRole.name,
+    policy: policyOf(schedulerPermissions({ expire: expire.arn, deadLetters: schedulesDead.arn })),
+  });
+
+  const sweep = declare("sweep", { settings, failures: sweepDead.arn });
+  every("Sweeper", { part: "sweep", rate: "rate(1 minute)", function: sweep, dead: sweepDead });
+
+  const stream = table.nodes.table.streamArn;
+  const relay = declare("relay", {
+    settings: { ...settings, STINT_SCHEDULE_GROUP: parts.group.name },
+    source: { kind: "stream", arn: stream },
+    failures: relayDead.arn,
+  });
+  streamReader("RelayStream", { stream, function: relay, failures: relayDead.arn, reports: true });
+
+  const revoke = declare("revoke", { settings, source: { kind: "queue", arn: dirty.arn } });
+  new aws.lambda.EventSourceMapping("RevokeQueue", {
+    eventSourceArn: dirty.arn,
+    functionName: revoke.name,
+    batchSize: 10,
+    functionResponseTypes: ["ReportBatchItemFailures"],
+    // IAM takes few writes a second; roles wait for their turn rather than for its throttling.
+    scalingConfig: { maximumConcurrency: 10 },
+  });
+  return { expire, sweep, relay, revoke };
+}
+
+/** A reader of the table's stream: in order, one batch at a time, for as long as the stream holds a record. */
+export const streamReader = (
+  name: string,
+  of: {
+    readonly stream: $util.Input<string>;
+    readonly function: sst.aws.Function;
+    readonly failures: $util.Input<string>;
+    /** It says from which record on it failed. */
+    readonly reports: boolean;
+  },
+) =>
+  new aws.lambda.EventSourceMapping(name, {
+    eventSourceArn: of.stream,
+    functionName: of.function.name,
+    startingPosition: "TRIM_HORIZON",
+    batchSize: 100,
+    parallelizationFactor: 1,
+    maximumRetryAttempts: -1,
+    maximumRecordAgeInSeconds: -1,
+    destinationConfig: { onFailure: { destinationArn: of.failures } },
+    ...(of.reports ? { functionResponseTypes: ["ReportBatchItemFailures"] } : {}),
+  });

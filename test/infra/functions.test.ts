@@ -1,0 +1,183 @@
+/** Functions: what is deployed, what they are told, and what they may do. */
+import { readdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DOORS, type Door, FUNCTION_PATH, SIZES } from "@stint/functions/deployment";
+import { readConfig } from "@stint/functions/live";
+import { build } from "esbuild";
+import { beforeAll, describe, expect, test } from "vitest";
+import { bundleDoor, bundleOptions } from "../../scripts/bundle.ts";
+import { actionsOf } from "./calls.ts";
+import { CONFIG, type Declared, declared, statementsOf } from "./declared.ts";
+
+const STAGE = "production";
+let all: Declared;
+beforeAll(async () => {
+  all = await declared(STAGE);
+}, 120_000);
+
+const logical = (door: string) => `${door.charAt(0).toUpperCase()}${door.slice(1)}`;
+const functionOf = (door: Door) => all.one("function:Function", `${logical(door)}Function`).inputs;
+const statements = (door: Door) =>
+  statementsOf(all.one("rolePolicy:RolePolicy", `${logical(door)}Policy`).inputs.policy);
+
+/** What AWS does in the function's name, beside what its bundle calls. */
+const ON_ITS_BEHALF: Readonly<Record<Door, readonly string[]>> = (() => {
+  const logs = ["logs:CreateLogStream", "logs:PutLogEvents"];
+  const stream = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"];
+  const failures = ["sqs:SendMessage"];
+  return {
+    api: logs,
+    webhook: logs,
+    expire: [...logs, ...failures],
+    sweep: [...logs, ...failures],
+    relay: [...logs, ...stream, ...failures],
+    audit: [...logs, ...stream, ...failures],
+    revoke: [...logs, "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+  };
+})();
+
+const sorted = (values: Iterable<string>) => [...new Set(values)].toSorted();
+
+test("every function in functions/ is deployed, and every deployed function has its source", () => {
+  const sources = readdirSync("functions/src")
+    .filter((file) => file.endsWith(".ts"))
+    .filter((file) =>
+      /^export const handler\b/m.test(readFileSync(join("functions/src", file), "utf8")),
+    )
+    .map((file) => file.slice(0, -".ts".length));
+  const deployed = all.of("lambda/function:Function").map(({ inputs }) => inputs.name);
+  expect(sorted(deployed)).toEqual(sorted(sources.map((door) => `stint-${STAGE}-${door}`)));
+  expect(sorted(DOORS)).toEqual(sorted(sources));
+});
+
+describe.each(DOORS)("the function %s", (door) => {
+  const file = join(tmpdir(), `stint-infra-${process.pid}-${door}.cjs`);
+  let code = "";
+  let needed: string[] = [];
+  beforeAll(async () => {
+    const metafile = await bundleDoor(door, file);
+    code = readFileSync(file, "utf8");
+    needed = actionsOf(metafile, code);
+  });
+
+  test("may do exactly what its bundle calls, and what AWS does on its behalf", () => {
+    const allowed = statements(door).flatMap(({ Action }) => Action);
+    expect(sorted(allowed)).toEqual(sorted([...needed, ...ON_ITS_BEHALF[door]]));
+  });
+
+  test("has no wildcard in an action, and resources as narrow as AWS allows", () => {
+    const wide = statements(door).flatMap(({ Action, Resource = ["*"] }) =>
+      Resource.filter((arn) => arn === "*" || /^arn:aws:[^:]+:[^:]*:[^:]*:\*/.test(arn)).map(
+        (arn) => `${Action} on ${arn}`,
+      ),
+    );
+    expect(
+      statements(door)
+        .flatMap(({ Action }) => Action)
+        .filter((action) => action.includes("*")),
+    ).toEqual([]);
+    expect(wide).toEqual([]);
+    expect(statements(door).every(({ Effect }) => Effect === "Allow")).toBe(true);
+  });
+
+  test("is told exactly what its bundle asks for", () => {
+    const asked = code.match(/STINT_[A-Z_]+/g) ?? [];
+    const told = Object.entries<string>(functionOf(door).environment.variables);
+    const own = told.filter(([name]) => !name.startsWith("SST_"));
+    // A function's configuration lies beside its code, where it is looked for unless something else is said.
+    expect(sorted(own.map(([name]) => name))).toEqual(
+      sorted(asked.filter((name) => name !== "STINT_CONFIG")),
+    );
+    expect(own.filter(([, value]) => value === "" || value === undefined)).toEqual([]);
+  });
+
+  test("runs on the supported runtime under a role of its own, with its logs kept and traces off", () => {
+    const { runtime, architectures, role, timeout, memorySize, loggingConfig, tracingConfig } =
+      functionOf(door);
+    expect(runtime).toBe("nodejs24.x");
+    expect(architectures).toEqual(["arm64"]);
+    expect(role).toBe(`arn:aws:iam::123456789012:role${FUNCTION_PATH}stint-${STAGE}-${door}`);
+    expect(timeout).toBe(SIZES[door].seconds);
+    expect(memorySize).toBe(SIZES[door].megabytes);
+    expect(loggingConfig.logGroup).toBe(`/aws/lambda/stint-${STAGE}-${door}`);
+    expect(tracingConfig?.mode ?? "PassThrough").toBe("PassThrough");
+    const trust = statementsOf(
+      all.one("role:Role", `${logical(door)}Role`).inputs.assumeRolePolicy,
+    );
+    expect(trust).toMatchObject([{ Principal: { Service: ["lambda.amazonaws.com"] } }]);
+  });
+
+  test("carries the configuration, checked, as policy version and all", () => {
+    const directory = join(".sst/stint", STAGE, door);
+    const { hash } = readConfig(CONFIG);
+    expect(all.outputs.configuration).toBe(hash);
+    expect(JSON.parse(readFileSync(join(directory, "stint.json"), "utf8"))).toMatchObject({
+      stint: { version: 1 },
+    });
+    expect(readdirSync(directory)).toContain("index.cjs");
+    expect(readdirSync(directory).includes("cedar_wasm_bg.wasm")).toBe(door === "api");
+  });
+});
+
+test("a call that nobody wrote a permission for is found", async () => {
+  const { metafile, outputFiles } = await build({
+    ...bundleOptions("expire.cjs"),
+    write: false,
+    stdin: {
+      contents: `import { DeleteItemCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
+        export * from "./expire.ts";
+        export const more = (key) => new DynamoDBClient({}).send(new DeleteItemCommand({ TableName: "t", Key: key }));`,
+      resolveDir: "functions/src",
+      loader: "ts",
+    },
+  });
+  expect(() => actionsOf(metafile, outputFiles[0]?.text ?? "")).toThrow("dynamodb/DeleteItem");
+  const known = await build({
+    ...bundleOptions("expire.cjs"),
+    write: false,
+    stdin: {
+      contents: `import { PutRolePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
+        export * from "./expire.ts";
+        export const more = (of) => new IAMClient({}).send(new PutRolePolicyCommand(of));`,
+      resolveDir: "functions/src",
+      loader: "ts",
+    },
+  });
+  const needed = actionsOf(known.metafile, known.outputFiles[0]?.text ?? "");
+  const allowed = new Set(statements("expire").flatMap(({ Action }) => Action));
+  expect(needed.filter((action) => !allowed.has(action))).toEqual(["iam:PutRolePolicy"]);
+});
+
+test("only the broker may assume target roles, only the revoker write on them, nobody sign", () => {
+  const who = (action: string) =>
+    DOORS.filter((door) => statements(door).some(({ Action }) => Action.includes(action)));
+  expect(who("sts:AssumeRole")).toEqual(["api"]);
+  expect(who("iam:PutRolePolicy")).toEqual(["revoke"]);
+  expect(who("kms:Sign")).toEqual([]);
+  for (const { Action, Resource } of statements("api"))
+    if (Action.includes("sts:AssumeRole"))
+      expect(Resource).toEqual(["arn:aws:iam::*:role/stint/*"]);
+  const [writes] = statements("revoke").filter(({ Action }) =>
+    Action.includes("iam:PutRolePolicy"),
+  );
+  expect(writes).toMatchObject({
+    Resource: ["arn:aws:iam::123456789012:role/stint/*"],
+    Condition: {
+      StringEquals: {
+        "iam:PermissionsBoundary": [`arn:aws:iam::123456789012:policy/stint-${STAGE}-target`],
+      },
+    },
+  });
+});
+
+test("a deployment is the same whenever it is made of the same sources", async () => {
+  const again = await declared(STAGE);
+  const codes = (one: Declared) =>
+    one
+      .of("bucketObjectv2:BucketObjectv2")
+      .map(({ inputs }) => inputs.key)
+      .toSorted();
+  expect(codes(again)).toHaveLength(DOORS.length);
+  expect(codes(again)).toEqual(codes(all));
+}, 60_000);
