@@ -75,7 +75,7 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
         const units = new Map<string, number>();
         let bytes = 0;
         for (const [name, request] of requests) {
-          const { table } = catalogue.find(name);
+          const table = catalogue.reading(name, request);
           const { Keys, ...shared } = request;
           const found = Keys.map((Key) => ({ Key, ...find(catalogue, table, { ...shared, Key }) }));
           if (new Set(found.map(({ key }) => key)).size !== found.length)

@@ -4,6 +4,7 @@ import type { z } from "zod";
 import { AwsError, type World } from "../service.ts";
 import { inUse, invalid, invalidParameters, notFound } from "./errors.ts";
 import { type ExpressionCache, expressionCache } from "./expressions.ts";
+import { type Replica, replicaOf } from "./replica.ts";
 import {
   type CreateTableInput,
   checkDefinitions,
@@ -26,6 +27,7 @@ interface Throughput {
 /** One table with what is set on it. */
 export interface Entry {
   readonly table: Table;
+  readonly replica: Replica;
   readonly arn: string;
   readonly id: string;
   readonly createdAt: number;
@@ -43,6 +45,11 @@ export interface Catalogue {
   readonly streams: Streams;
   /** By name, or by ARN as newer SDKs allow. @throws ResourceNotFoundException */
   find(nameOrArn: string): Entry;
+  /** The table as a read sees it: as it is, where the read asks for that and is not of an index. */
+  reading(
+    nameOrArn: string,
+    read: { ConsistentRead?: boolean | undefined; IndexName?: string | undefined },
+  ): Table;
   peek(nameOrArn: string): Entry | undefined;
   /** The ARN that permissions name, whether or not the table exists. */
   arnOf(nameOrArn: string): string;
@@ -56,7 +63,10 @@ export interface Catalogue {
 
 const NO_THROUGHPUT: Throughput = { ReadCapacityUnits: 0, WriteCapacityUnits: 0 };
 
-export function catalogue(world: World, ttlLagMs: () => number): Catalogue {
+export function catalogue(
+  world: World,
+  lags: { readonly ttlMs: () => number; readonly readMs: () => number },
+): Catalogue {
   const { clock, region, account } = world;
   const entries = new Map<string, Entry>();
   const known = streams(world);
@@ -151,6 +161,11 @@ export function catalogue(world: World, ttlLagMs: () => number): Catalogue {
     cache: expressionCache(),
     streams: known,
     peek,
+    reading(nameOrArn, { ConsistentRead, IndexName }) {
+      const { table, replica } = this.find(nameOrArn);
+      return ConsistentRead === true && IndexName === undefined ? table : replica.read();
+    },
+
     find(nameOrArn) {
       const entry = peek(nameOrArn);
       if (entry === undefined) throw notFound();
@@ -175,8 +190,10 @@ export function catalogue(world: World, ttlLagMs: () => number): Catalogue {
       checkDefinitions(input.AttributeDefinitions, [keys, ...indexes.map((index) => index.keys)]);
       if (entries.has(name)) throw inUse(`Table already exists: ${name}`);
       const id = world.hex(16);
+      const table = new Table(name, keys, indexes);
       const entry: Entry = {
-        table: new Table(name, keys, indexes),
+        table,
+        replica: replicaOf(table, clock.now, lags.readMs),
         arn: arnPrefix + name,
         id: [
           id.slice(0, 8),
@@ -277,7 +294,7 @@ export function catalogue(world: World, ttlLagMs: () => number): Catalogue {
               ? "TimeToLive is already enabled"
               : `TimeToLive is active on a different AttributeName: current AttributeName is ${entry.ttl.attribute}`,
           );
-        entry.ttl = startTtl(world, entry.table, attribute, ttlLagMs);
+        entry.ttl = startTtl(world, entry.table, attribute, lags.ttlMs);
       } else {
         if (entry.ttl === undefined) throw invalid("TimeToLive is already disabled");
         if (entry.ttl.attribute !== attribute)

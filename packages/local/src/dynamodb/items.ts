@@ -98,7 +98,7 @@ export function itemOperations(catalogue: Catalogue): Record<string, Operation> 
     input: ReadInput & { readonly TableName: string; readonly ReturnConsumedCapacity?: Capacity },
     read: (cache: Catalogue["cache"], table: Table, input: ReadInput) => Page,
   ) {
-    const { table } = catalogue.find(input.TableName);
+    const table = catalogue.reading(input.TableName, input);
     const { bytes, ...page } = read(cache, table, input);
     return {
       ...page,
@@ -126,7 +126,7 @@ export function itemOperations(catalogue: Catalogue): Record<string, Operation> 
       input: GetItemInput,
       authorize: (input) => [itemCheck(catalogue, "GetItem", input)],
       run: (input) => {
-        const { table } = catalogue.find(input.TableName);
+        const table = catalogue.reading(input.TableName, input);
         const { row, item } = find(catalogue, table, input);
         return {
           Item: item,

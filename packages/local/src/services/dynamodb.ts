@@ -24,6 +24,11 @@ export interface DynamoDb extends Service {
   connect(mapping: Mapping): () => void;
   /** How long after it expired an item is deleted; one hour at first. Holds from the next write on. */
   setTtlLag(ms: number): void;
+  /**
+   * How long a write stays out of sight of indexes and of reads that do not ask for consistency; 0 at first. Holds for
+   * writes from now on.
+   */
+  setReadLag(ms: number): void;
 }
 
 const STREAMS_TARGET = "DynamoDBStreams_20120810";
@@ -51,10 +56,14 @@ function protocol(streamNames: ReadonlySet<string>): Protocol {
   };
 }
 
-/** @param options `ttlLagMs` is how long after expiry items are deleted, one hour unless said otherwise. */
-export function dynamodb(world: World, options: { readonly ttlLagMs?: number } = {}): DynamoDb {
+/** @param options the two lags that can be set later as well: an hour for expired items, none for reads. */
+export function dynamodb(
+  world: World,
+  options: { readonly ttlLagMs?: number; readonly readLagMs?: number } = {},
+): DynamoDb {
   let ttlLagMs = options.ttlLagMs ?? HOUR_MS;
-  const tables = catalogue(world, () => ttlLagMs);
+  let readLagMs = options.readLagMs ?? 0;
+  const tables = catalogue(world, { ttlMs: () => ttlLagMs, readMs: () => readLagMs });
   const ofStreams = streamOperations(tables);
   const operations: Record<string, Operation> = {
     ...tableOperations(tables),
@@ -68,12 +77,13 @@ export function dynamodb(world: World, options: { readonly ttlLagMs?: number } =
     operations,
     table: (name) => tables.find(name).table,
     load(tableName, items) {
-      const { table, ttl } = tables.find(tableName);
+      const { table, replica, ttl } = tables.find(tableName);
       const rows = items.map((item) => {
         const size = admitItem(item);
         return table.row(item as Item, size); // `admitItem` has checked it
       });
       table.load(rows);
+      replica.reset();
       if (ttl !== undefined) for (const row of rows) ttl.add(row);
     },
     connect(mapping) {
@@ -84,6 +94,9 @@ export function dynamodb(world: World, options: { readonly ttlLagMs?: number } =
     },
     setTtlLag(ms) {
       ttlLagMs = ms;
+    },
+    setReadLag(ms) {
+      readLagMs = ms;
     },
   };
 }
