@@ -82,10 +82,14 @@ const spared = ({ aws, service }: Principals, principal: Principal): boolean => 
   return principal.kind !== "session" || aws.has(principal.roleArn);
 };
 
-const concerns = (statement: Statement, principal: Principal): Naming => {
+const concerns = (statement: Statement, { principal, boundary }: Question): Naming => {
   if (statement.principals !== undefined) return naming(statement.principals, principal);
   if (statement.notPrincipals !== undefined)
-    return spared(statement.notPrincipals, principal) ? undefined : "direct";
+    // AWS: a Deny with NotPrincipal denies whoever has a boundary, listed or not.
+    return spared(statement.notPrincipals, principal) &&
+      !(statement.effect === "Deny" && boundary !== undefined)
+      ? undefined
+      : "direct";
   return "direct";
 };
 
@@ -101,7 +105,7 @@ const denial = (
     for (const statement of statements)
       if (
         statement.effect === "Deny" &&
-        concerns(statement, question.principal) !== undefined &&
+        concerns(statement, question) !== undefined &&
         applies(statement, question)
       )
         return {
@@ -123,7 +127,7 @@ const grant = (question: Question): Naming => {
   let found: Naming;
   for (const statement of question.resourcePolicy?.statements ?? []) {
     if (statement.effect !== "Allow") continue;
-    const named = concerns(statement, question.principal);
+    const named = concerns(statement, question);
     if (named === undefined || named === found || !applies(statement, question)) continue;
     if (named === "direct") return named;
     if (found === undefined || named === "role") found = named;

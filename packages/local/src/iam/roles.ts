@@ -26,7 +26,12 @@ export interface ManagedPolicy {
   readonly arn: string;
   readonly createdAt: number;
   readonly effectiveAt: number;
+  /** Of the default version. */
   readonly document: string;
+  /** What is in force until `effectiveAt`, if anything is. */
+  readonly before?: string;
+  readonly defaultVersion: string;
+  readonly versions: ReadonlyMap<string, { readonly document: string; readonly createdAt: number }>;
   readonly description?: string;
 }
 
@@ -52,6 +57,11 @@ const awsManaged: ReadonlyArray<readonly [path: string, name: string, document: 
   ],
 ];
 
+const firstVersion = (document: string, createdAt: number) => ({
+  defaultVersion: "v1",
+  versions: new Map([["v1", { document, createdAt }]]),
+});
+
 /**
  * The state of IAM. A write is read back at once, and is in force `delayMs` later.
  */
@@ -64,7 +74,15 @@ export const createRoles = (world: World, options: { readonly delayMs: number })
   for (const [path, name, document] of awsManaged) {
     const arn = `arn:aws:iam::aws:policy${path}${name}`;
     const times = { createdAt: 0, effectiveAt: Number.NEGATIVE_INFINITY };
-    policies.set(arn, { name, path, id: `ANPA${name.toUpperCase()}`, arn, document, ...times });
+    policies.set(arn, {
+      ...times,
+      name,
+      path,
+      arn,
+      document,
+      id: `ANPA${name.toUpperCase()}`,
+      ...firstVersion(document, 0),
+    });
   }
 
   const effectiveAt = () => clock.now() + options.delayMs;
@@ -116,12 +134,31 @@ export const createRoles = (world: World, options: { readonly delayMs: number })
     policy: (arn: string) => policies.get(arn),
     policyInForce(arn: string): string | undefined {
       const policy = policies.get(arn);
-      return policy !== undefined && policy.effectiveAt <= clock.now()
-        ? policy.document
-        : undefined;
+      return policy === undefined || policy.effectiveAt <= clock.now()
+        ? policy?.document
+        : policy.before;
     },
-    putPolicy(policy: Omit<ManagedPolicy, "effectiveAt">) {
-      policies.set(policy.arn, { ...policy, effectiveAt: effectiveAt() });
+    putPolicy(policy: Omit<ManagedPolicy, "effectiveAt" | "defaultVersion" | "versions">) {
+      policies.set(policy.arn, {
+        ...policy,
+        effectiveAt: effectiveAt(),
+        ...firstVersion(policy.document, policy.createdAt),
+      });
+    },
+    /** For what changes nothing that is in force. */
+    keepPolicy: (policy: ManagedPolicy) => void policies.set(policy.arn, policy),
+    setDefault(policy: ManagedPolicy, version: string) {
+      const document = policy.versions.get(version)?.document;
+      if (document === undefined) throw new RangeError(`${policy.arn} has no ${version}`);
+      const { before: _, ...kept } = policy;
+      const inForce = policy.effectiveAt <= clock.now() ? policy.document : policy.before;
+      policies.set(policy.arn, {
+        ...kept,
+        ...(inForce === undefined ? {} : { before: inForce }),
+        document,
+        defaultVersion: version,
+        effectiveAt: effectiveAt(),
+      });
     },
     attachments: (arn: string) =>
       [...byName.values()].filter(({ attached }) => attached.includes(arn)).length,

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { integer, list, mergeTags, requestTags, tag, tagRecord } from "../iam/input.ts";
 import { parsePolicy } from "../iam/policy.ts";
 import { createRoles, type ManagedPolicy, type RoleState } from "../iam/roles.ts";
+import { simulation } from "../iam/simulate.ts";
+import { policyVersions } from "../iam/versions.ts";
 import { queryProtocol } from "../protocols.ts";
 import { AwsError, type Check, operation, type Service, type World } from "../service.ts";
 import { awsId } from "../sessions.ts";
@@ -35,6 +37,7 @@ const Path = z
   .max(512)
   .regex(/^(\/|\/[!-~]+\/)$/);
 const Description = z.string().max(1_000);
+const MaxSessionDuration = integer.pipe(z.number().min(3_600).max(43_200)).optional();
 const paging = {
   Marker: z.string().optional(),
   MaxItems: integer.pipe(z.number().min(1).max(1_000)).optional(),
@@ -151,6 +154,11 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
         );
     }
   };
+  const assertManaged = (document: string): void => {
+    parsePolicy(document);
+    if (sizeOf(document) > MANAGED_LIMIT)
+      throw limitExceeded(`Cannot exceed quota for PolicySize: ${MANAGED_LIMIT}`);
+  };
   const assertPolicy = (arn: string): ManagedPolicy => {
     const policy = roles.policy(arn);
     if (policy === undefined) throw noSuchPolicy(arn);
@@ -161,7 +169,7 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
     PolicyId: policy.id,
     Arn: policy.arn,
     Path: policy.path,
-    DefaultVersionId: "v1",
+    DefaultVersionId: policy.defaultVersion,
     AttachmentCount: roles.attachments(policy.arn),
     IsAttachable: true,
     Description: policy.description,
@@ -180,7 +188,7 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
         Path: Path.optional(),
         AssumeRolePolicyDocument: PolicyDocument,
         Description: Description.optional(),
-        MaxSessionDuration: integer.pipe(z.number().min(3_600).max(43_200)).optional(),
+        MaxSessionDuration,
         PermissionsBoundary: PolicyArn.optional(),
         Tags: list(tag).optional(),
       }),
@@ -224,6 +232,19 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
       input: roleOnly,
       authorize: (input) => onRole("GetRole", input.RoleName),
       run: (input) => ({ Role: showRole(find(input.RoleName)) }),
+    }),
+    UpdateRole: operation({
+      input: z.strictObject({
+        RoleName,
+        Description: Description.optional(),
+        MaxSessionDuration,
+      }),
+      authorize: (input) => onRole("UpdateRole", input.RoleName),
+      run: ({ RoleName: name, Description: description, MaxSessionDuration: seconds }) =>
+        change(name, () => ({
+          ...(description === undefined ? {} : { description }),
+          ...(seconds === undefined ? {} : { maxSessionSeconds: seconds }),
+        })),
     }),
     DeleteRole: operation({
       input: roleOnly,
@@ -328,9 +349,7 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
             `A policy called ${name} already exists. Duplicate names are not allowed.`,
             409,
           );
-        parsePolicy(document);
-        if (sizeOf(document) > MANAGED_LIMIT)
-          throw limitExceeded(`Cannot exceed quota for PolicySize: ${MANAGED_LIMIT}`);
+        assertManaged(document);
         const policy = {
           name,
           path,
@@ -343,6 +362,17 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
         roles.putPolicy(policy);
         return { Policy: showPolicy(assertPolicy(arn)) };
       },
+    }),
+    ...simulation({
+      account,
+      roleByArn: (arn) => roles.all().find((role) => role.arn === arn),
+      document: (arn) => roles.policy(arn)?.document,
+    }),
+    ...policyVersions({
+      roles,
+      now: () => world.clock.now(),
+      find: assertPolicy,
+      check: assertManaged,
     }),
     GetPolicy: operation({
       input: z.strictObject({ PolicyArn }),
