@@ -26,7 +26,7 @@ const NEVER_ASKED = [
   "@smithy/credential-provider-imds",
 ];
 
-/** How every function is built. CommonJS: Node loads it in three quarters of the time (docs/decisions/0013). */
+/** How every function is built. CommonJS: Node loads it in three quarters of the time (docs/decisions/0013-functions-as-commonjs.md). */
 export const bundleOptions = (
   outfile: string,
 ): BuildOptions & { readonly metafile: true; readonly outfile: string } => ({

@@ -35,8 +35,10 @@ export function api(
   const own = { ...settings, STINT_TABLE: table.name };
   const broker = declare("api", { settings: own });
   const webhook = declare("webhook", { settings: own });
+  // No route leads to it: operators invoke it by Lambda's own API, and IAM says who they are.
+  const doctor = declare("doctor", { settings: {} });
   // Everything else is the API's: it knows its routes, and says in its own words what it does not know.
   gateway.route("$default", broker.arn);
   gateway.route(WEBHOOK_ROUTE, webhook.arn);
-  return { gateway, broker, webhook };
+  return { gateway, broker, webhook, doctor };
 }

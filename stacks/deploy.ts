@@ -64,6 +64,7 @@ export function deploy() {
     url: doors.gateway.url,
     broker: functionRole("api"),
     revoker: functionRole("revoke"),
+    doctor: doors.doctor.name,
     auditBucket: buckets.bucket.name,
     workgroup: told.workgroup.name,
     configuration: built.config.hash,

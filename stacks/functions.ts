@@ -5,6 +5,8 @@ import {
   type Permission,
   permissions,
   type Resources,
+  type Role,
+  roleOf,
   SETTINGS,
   SIZES,
 } from "@stint/functions/deployment";
@@ -62,6 +64,18 @@ const logical = (door: string) => `${door.charAt(0).toUpperCase()}${door.slice(1
 
 export function functions(resources: Resources<Arn>, bundles: Bundles) {
   const allowed = permissions(resources);
+  const roles = new Map<Role, aws.iam.Role>();
+
+  /** Made by the function that the role is of, which is declared before whoever shares it. */
+  const make = (door: Door) => {
+    const role = new aws.iam.Role(`${logical(door)}Role`, {
+      name: named(door),
+      path: FUNCTION_PATH,
+      assumeRolePolicy: serviceTrust("lambda.amazonaws.com"),
+    });
+    roles.set(roleOf(door), role);
+    return role;
+  };
 
   return function declare(door: Door, { settings, source, failures }: Wiring): sst.aws.Function {
     const name = logical(door);
@@ -70,16 +84,13 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
       name: `/aws/lambda/${named(door)}`,
       retentionInDays: isProduction() ? 365 : 7,
     });
-    const role = new aws.iam.Role(`${name}Role`, {
-      name: named(door),
-      path: FUNCTION_PATH,
-      assumeRolePolicy: serviceTrust("lambda.amazonaws.com"),
-    });
+    const shared = roles.get(roleOf(door));
+    const role = shared ?? make(door);
     const granted = new aws.iam.RolePolicy(`${name}Policy`, {
-      name: "own",
+      name: shared === undefined ? "own" : door,
       role: role.name,
       policy: policyOf([
-        ...allowed[door],
+        ...(shared === undefined ? allowed[roleOf(door)] : []),
         {
           actions: ["logs:CreateLogStream", "logs:PutLogEvents"],
           resources: [$interpolate`${logs.arn}:*`],

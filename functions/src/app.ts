@@ -1,7 +1,9 @@
 import type { AuditLog } from "@stint/aws/audit/log";
+import type { Rehearsed } from "@stint/aws/rehearsal";
 import type { Secrets } from "@stint/aws/secrets";
 import type { Deps, Issuing } from "@stint/broker/deps";
 import type { Bus } from "@stint/broker/ports";
+import type { Profile } from "@stint/core/profile";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { Verifier } from "@stint/pipelines/verify";
 
@@ -19,6 +21,7 @@ export interface App {
   readonly secrets: Secrets;
   readonly bus: Bus;
   readonly auditLog: AuditLog;
+  readonly rehearse: (profile: Profile) => Promise<readonly Rehearsed[]>;
   readonly log: Log;
 }
 

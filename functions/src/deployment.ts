@@ -5,8 +5,25 @@
 
 import type { Setting } from "./live.ts";
 
-export const DOORS = ["api", "webhook", "expire", "sweep", "relay", "audit", "revoke"] as const;
+export const DOORS = [
+  "api",
+  "webhook",
+  "expire",
+  "sweep",
+  "relay",
+  "audit",
+  "revoke",
+  "doctor",
+] as const;
 export type Door = (typeof DOORS)[number];
+
+/** Roles are called by the function that each is of. */
+export type Role = Exclude<Door, "doctor">;
+
+/** Whose role a function runs under: its own. But target roles let in the broker alone, and the doctor must try them. */
+export const roleOf = (door: Door): Role => (door === "doctor" ? "api" : door);
+
+export const ROLES: readonly Role[] = [...new Set(DOORS.map(roleOf))];
 
 /** Functions lie outside `/stint/`, so that none of them can assume or change another's role. */
 export const FUNCTION_PATH = "/stint-functions/";
@@ -39,8 +56,8 @@ export interface Resources<A> {
   readonly webhookSecrets: readonly A[];
 }
 
-/** What each function may do: exactly the calls that it makes. */
-export function permissions<A>(of: Resources<A>): Readonly<Record<Door, readonly Permission<A>[]>> {
+/** What each function may do, by its role: exactly the calls that it makes. */
+export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly Permission<A>[]>> {
   const readGrant = { actions: ["dynamodb:GetItem"], resources: [of.table] };
   const endGrant = {
     actions: ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
@@ -131,6 +148,7 @@ export const SETTINGS: Readonly<Record<Door, readonly Setting[]>> = {
   relay: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_SCHEDULE_GROUP"],
   audit: ["STINT_AUDIT_BUCKET", "STINT_BUS"],
   revoke: ["STINT_TABLE"],
+  doctor: [],
 };
 
 interface Size {
@@ -150,6 +168,7 @@ export const SIZES: Readonly<Record<Door, Size>> = {
   relay: { seconds: 50, megabytes: 512 },
   audit: { seconds: 50, megabytes: 512 },
   revoke: { seconds: 20, megabytes: 512 },
+  doctor: { seconds: 60, megabytes: 512 },
 };
 
 /** Six times the worker's time-out, so that a role's message is never at two workers. */

@@ -13,6 +13,7 @@ import { createAuditLog } from "@stint/aws/audit/log";
 import { createBus } from "@stint/aws/bus";
 import { createDenyList } from "@stint/aws/deny-list";
 import { createDirtyRoles } from "@stint/aws/dirty-roles";
+import { createRehearsal } from "@stint/aws/rehearsal";
 import { createSchedules, createUnscheduling } from "@stint/aws/schedules";
 import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
 import type { Context } from "@stint/aws/store/context";
@@ -183,6 +184,8 @@ export const busOf = (outside: Outside) =>
 export const auditLogOf = (outside: Outside) =>
   createAuditLog({ s3: new S3Client(outside.aws), bucket: setting(outside, "STINT_AUDIT_BUCKET") });
 
+export const rehearsalOf = ({ aws, now }: Outside) => createRehearsal(new STSClient(aws), now);
+
 /** All parts at once, for the local server and for tests, which look inside. */
 export const compose = (outside: Outside): App => ({
   deps: {
@@ -197,6 +200,7 @@ export const compose = (outside: Outside): App => ({
   verifier: verifierOf(outside),
   bus: busOf(outside),
   auditLog: auditLogOf(outside),
+  rehearse: rehearsalOf(outside),
   log: outside.log,
 });
 

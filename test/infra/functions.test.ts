@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DOORS, type Door, FUNCTION_PATH, SIZES } from "@stint/functions/deployment";
+import { DOORS, type Door, FUNCTION_PATH, roleOf, SIZES } from "@stint/functions/deployment";
 import { readConfig } from "@stint/functions/live";
 import { build } from "esbuild";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -34,6 +34,7 @@ const ON_ITS_BEHALF: Readonly<Record<Door, readonly string[]>> = (() => {
     relay: [...logs, ...stream, ...failures],
     audit: [...logs, ...stream, ...failures],
     revoke: [...logs, "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+    doctor: logs,
   };
 })();
 
@@ -63,7 +64,12 @@ describe.each(DOORS)("the function %s", (door) => {
 
   test("may do exactly what its bundle calls, and what AWS does on its behalf", () => {
     const allowed = statements(door).flatMap(({ Action }) => Action);
-    expect(sorted(allowed)).toEqual(sorted([...needed, ...ON_ITS_BEHALF[door]]));
+    const owner = roleOf(door);
+    // What shares a role adds nothing to it but its own logs, and calls nothing that the role's own function does not.
+    const own = owner === door ? needed : [];
+    expect(sorted(allowed)).toEqual(sorted([...own, ...ON_ITS_BEHALF[door]]));
+    const whole = new Set(statements(owner).flatMap(({ Action }) => Action));
+    expect(needed.filter((action) => !whole.has(action))).toEqual([]);
   });
 
   test("has no wildcard in an action, and resources as narrow as AWS allows", () => {
@@ -92,18 +98,20 @@ describe.each(DOORS)("the function %s", (door) => {
     expect(own.filter(([, value]) => value === "" || value === undefined)).toEqual([]);
   });
 
-  test("runs on the supported runtime under a role of its own, with its logs kept and traces off", () => {
+  test("runs on the supported runtime under its role, with its logs kept and traces off", () => {
     const { runtime, architectures, role, timeout, memorySize, loggingConfig, tracingConfig } =
       functionOf(door);
     expect(runtime).toBe("nodejs24.x");
     expect(architectures).toEqual(["arm64"]);
-    expect(role).toBe(`arn:aws:iam::123456789012:role${FUNCTION_PATH}stint-${STAGE}-${door}`);
+    expect(role).toBe(
+      `arn:aws:iam::123456789012:role${FUNCTION_PATH}stint-${STAGE}-${roleOf(door)}`,
+    );
     expect(timeout).toBe(SIZES[door].seconds);
     expect(memorySize).toBe(SIZES[door].megabytes);
     expect(loggingConfig.logGroup).toBe(`/aws/lambda/stint-${STAGE}-${door}`);
     expect(tracingConfig?.mode ?? "PassThrough").toBe("PassThrough");
     const trust = statementsOf(
-      all.one("role:Role", `${logical(door)}Role`).inputs.assumeRolePolicy,
+      all.one("role:Role", `${logical(roleOf(door))}Role`).inputs.assumeRolePolicy,
     );
     expect(trust).toMatchObject([{ Principal: { Service: ["lambda.amazonaws.com"] } }]);
   });
@@ -169,6 +177,21 @@ test("only the broker may assume target roles, only the revoker write on them, n
       },
     },
   });
+});
+
+test("the doctor, which runs as the broker, has no route, no trigger and nobody's permission to invoke it", () => {
+  expect(DOORS.filter((door) => roleOf(door) !== door)).toEqual(["doctor"]);
+  const leading = [
+    "integration:Integration",
+    "permission:Permission",
+    "functionUrl:FunctionUrl",
+    "eventSourceMapping:EventSourceMapping",
+    "eventTarget:EventTarget",
+    "schedule:Schedule",
+  ].flatMap((type) => all.of(type).map(({ inputs }) => JSON.stringify(inputs)));
+  const to = (door: Door) => leading.filter((inputs) => inputs.includes(`stint-${STAGE}-${door}`));
+  expect(to("api")).not.toEqual([]);
+  expect(to("doctor")).toEqual([]);
 });
 
 test("a deployment is the same whenever it is made of the same sources", async () => {

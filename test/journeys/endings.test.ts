@@ -21,7 +21,7 @@ import {
   watch,
   works,
 } from "./witness.ts";
-import { type Answer, createWorld, grantIn, type World } from "./world.ts";
+import { type Answer, createWorld, grantIn, inside, insideSuite, type World } from "./world.ts";
 
 const MINUTE = 60_000;
 
@@ -117,7 +117,7 @@ describe("a grant's time", () => {
     await assertNothingLives(witness);
   });
 
-  test("is the table's: a schedule that fires early changes nothing", async () => {
+  inside("is the table's: a schedule that fires early changes nothing", async () => {
     const answer = await ask({ duration: "5m" });
     const before = (await storedOf(world, grantIn(answer).id)).version;
     await world.stint.invoke("expire", { grant: grantIn(answer).id });
@@ -187,24 +187,27 @@ describe("a lease", () => {
     await assertNothingLives(witness);
   });
 
-  test("that runs on is what deadBy names after a release, and not before it is denied", async () => {
-    const answer = await ask({ lease: "10m" });
-    await world.advance(5 * MINUTE);
-    const again = await refresh(answer, { lease: "10m" });
-    await release(answer);
-    const told = await read(answer);
-    // The denial is written, but nobody has proved that it works: so it is the last lease's end that is told.
-    expect(told).toMatchObject({
-      state: "ended",
-      why: "released",
-      deadBy: again.body.credentials.aws.expiration,
-      deniedAt: new Date(world.aws.clock.now()).toISOString(),
-      leases: [{ target: "aws" }, { target: "aws" }],
-    });
-    expect(told.provedAt).toBeUndefined();
-    await expectOver(witness, told.id, "released");
-    await assertNothingLives(witness);
-  });
+  inside(
+    "that runs on is what deadBy names after a release, and not before it is denied",
+    async () => {
+      const answer = await ask({ lease: "10m" });
+      await world.advance(5 * MINUTE);
+      const again = await refresh(answer, { lease: "10m" });
+      await release(answer);
+      const told = await read(answer);
+      // The denial is written, but nobody has proved that it works: so it is the last lease's end that is told.
+      expect(told).toMatchObject({
+        state: "ended",
+        why: "released",
+        deadBy: again.body.credentials.aws.expiration,
+        deniedAt: new Date(world.aws.clock.now()).toISOString(),
+        leases: [{ target: "aws" }, { target: "aws" }],
+      });
+      expect(told.provedAt).toBeUndefined();
+      await expectOver(witness, told.id, "released");
+      await assertNothingLives(witness);
+    },
+  );
 });
 
 describe("ended early", () => {
@@ -365,47 +368,50 @@ describe("the deny list", () => {
     return `g${text}`;
   };
 
-  test("that is full lets the leases with the least time left lapse, says so, and never outgrows IAM", async () => {
-    const { capacity } = world.stint.app("revoke").deps.denyList;
-    expect(capacity).toBeGreaterThanOrEqual(520);
-    expect(capacity).toBeLessThanOrEqual(540);
-    const now = world.aws.clock.now();
-    const item = (n: number) =>
-      marshall({
-        pk: `ROLE#${ROLE}`,
-        sk: `DENY#${idOf(n)}`,
-        role: ROLE,
-        grantId: idOf(n),
-        until: now + (n + 1) * 1_000 + MINUTE,
-        ttl: Math.floor(now / 1000) + 86_400,
-      });
-    const over = 20;
-    world.aws.services.dynamodb.load(
-      "stint",
-      Array.from({ length: capacity + over }, (_, n) => item(n)),
-    );
-    await mark();
-    const ids = await deniedIds(world);
-    expect(ids).toHaveLength(capacity);
-    expect(new Set(ids)).toEqual(
-      new Set(Array.from({ length: capacity }, (_, n) => idOf(n + over))),
-    );
-    expect(((await denyList(world)) ?? "").length).toBeLessThanOrEqual(10_240);
-    expect(world.logged).toContainEqual(
-      expect.objectContaining({
-        level: "error",
-        message: "deny_list_full",
-        details: expect.objectContaining({ alarm: "deny_list_full", role: ROLE, left: over }),
-      }),
-    );
-    // What fits is denied, what does not is not said to be.
-    const { store } = world.stint.app("revoke").deps;
-    expect((await store.denial(ROLE, idOf(over)))?.deniedAt).toBe(now);
-    expect((await store.denial(ROLE, idOf(over - 1)))?.deniedAt).toBeUndefined();
-    const count = writes();
-    await mark();
-    expect(writes()).toBe(count);
-  });
+  inside(
+    "that is full lets the leases with the least time left lapse, says so, and never outgrows IAM",
+    async () => {
+      const { capacity } = world.stint.app("revoke").deps.denyList;
+      expect(capacity).toBeGreaterThanOrEqual(520);
+      expect(capacity).toBeLessThanOrEqual(540);
+      const now = world.aws.clock.now();
+      const item = (n: number) =>
+        marshall({
+          pk: `ROLE#${ROLE}`,
+          sk: `DENY#${idOf(n)}`,
+          role: ROLE,
+          grantId: idOf(n),
+          until: now + (n + 1) * 1_000 + MINUTE,
+          ttl: Math.floor(now / 1000) + 86_400,
+        });
+      const over = 20;
+      world.aws.services.dynamodb.load(
+        "stint",
+        Array.from({ length: capacity + over }, (_, n) => item(n)),
+      );
+      await mark();
+      const ids = await deniedIds(world);
+      expect(ids).toHaveLength(capacity);
+      expect(new Set(ids)).toEqual(
+        new Set(Array.from({ length: capacity }, (_, n) => idOf(n + over))),
+      );
+      expect(((await denyList(world)) ?? "").length).toBeLessThanOrEqual(10_240);
+      expect(world.logged).toContainEqual(
+        expect.objectContaining({
+          level: "error",
+          message: "deny_list_full",
+          details: expect.objectContaining({ alarm: "deny_list_full", role: ROLE, left: over }),
+        }),
+      );
+      // What fits is denied, what does not is not said to be.
+      const { store } = world.stint.app("revoke").deps;
+      expect((await store.denial(ROLE, idOf(over)))?.deniedAt).toBe(now);
+      expect((await store.denial(ROLE, idOf(over - 1)))?.deniedAt).toBeUndefined();
+      const count = writes();
+      await mark();
+      expect(writes()).toBe(count);
+    },
+  );
 
   test("that is full keeps a grant ending until its lease is over, and deadBy was true all the time", async () => {
     const answer = await ask({ lease: "2m" });
@@ -438,7 +444,7 @@ describe("the deny list", () => {
   });
 });
 
-describe("a profile of several targets", () => {
+insideSuite("a profile of several targets", () => {
   const OTHER = "arn:aws:iam::000000000000:role/stint/orders-reports";
   const config = (): Config => {
     const target = (role: string) =>
@@ -486,20 +492,23 @@ rules:
     await assertNothingLives(witness);
   });
 
-  test("of which one refuses hands out nothing, and the others' sessions are denied", async () => {
-    world.aws.faults.add({
-      service: "sts",
-      kind: "refuse",
-      error: { code: "AccessDenied", status: 403 },
-      when: (input) => JSON.stringify(input).includes(OTHER),
-    });
-    const answer = await ask();
-    expect(answer).toMatchObject({ status: 502, body: { code: "target_refused" } });
-    expect(witness.sessions).toHaveLength(2);
-    const id = witness.sessions[0]?.grant ?? "";
-    await expectOver(witness, id, "failed");
-    await assertNothingLives(witness);
-  });
+  inside(
+    "of which one refuses hands out nothing, and the others' sessions are denied",
+    async () => {
+      world.aws.faults.add({
+        service: "sts",
+        kind: "refuse",
+        error: { code: "AccessDenied", status: 403 },
+        when: (input) => JSON.stringify(input).includes(OTHER),
+      });
+      const answer = await ask();
+      expect(answer).toMatchObject({ status: 502, body: { code: "target_refused" } });
+      expect(witness.sessions).toHaveLength(2);
+      const id = witness.sessions[0]?.grant ?? "";
+      await expectOver(witness, id, "failed");
+      await assertNothingLives(witness);
+    },
+  );
 
   test("is ended only when the last role's list is written", async () => {
     const answer = await ask();

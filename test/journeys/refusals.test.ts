@@ -1,7 +1,7 @@
 /** Requests that are well formed and still too much: refused, with as much of the reason as the caller may know. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { configWith, expectProblem, leaving, OPENED } from "./traces.ts";
-import { createWorld, grantIn, type World } from "./world.ts";
+import { createWorld, grantIn, inside, type World } from "./world.ts";
 
 const PROFILE = "orders-integration";
 
@@ -68,10 +68,12 @@ describe("lengths", () => {
     expect(Date.parse(grantIn(answer).endsAt)).toBe(world.aws.clock.now() + 30 * 60_000);
   });
 
-  test("without a duration the default is given, or the rule's cap if lower; the profile's max holds for all", async () => {
-    const own = await createWorld({
-      config: configWith(
-        `  - id: short
+  inside(
+    "without a duration the default is given, or the rule's cap if lower; the profile's max holds for all",
+    async () => {
+      const own = await createWorld({
+        config: configWith(
+          `  - id: short
     profile: orders-integration
     to: { pipeline: github, repository_id: "186853002", ref: refs/heads/main }
     duration: 10m
@@ -79,26 +81,27 @@ describe("lengths", () => {
     profile: orders-integration
     to: { pipeline: github, repository_id: "186853002", ref: refs/heads/wide }
 `,
-        "{ default: 20m, max: 40m }",
-      ),
-    });
-    const seconds = async (claims: object, body: object = {}) => {
-      const answer = await own.call("POST", "/v1/grants", {
-        token: await own.jobToken({ ...claims }),
-        body: { profile: PROFILE, ...body },
-        headers: { "idempotency-key": JSON.stringify([claims, body]).replaceAll(" ", "") },
+          "{ default: 20m, max: 40m }",
+        ),
       });
-      if (answer.status !== 201) return answer.body.explanation?.failed;
-      return (Date.parse(grantIn(answer).endsAt) - own.aws.clock.now()) / 1000;
-    };
-    const wide = { ref: "refs/heads/wide" };
-    expect(await seconds({})).toBe(600);
-    expect(await seconds(wide)).toBe(1200);
-    expect(await seconds(wide, { duration: "40m" })).toBe(2400);
-    expect(await seconds(wide, { duration: "41m" })).toEqual([
-      { claim: "duration", expected: "at most 40m", actual: "41m" },
-    ]);
-  });
+      const seconds = async (claims: object, body: object = {}) => {
+        const answer = await own.call("POST", "/v1/grants", {
+          token: await own.jobToken({ ...claims }),
+          body: { profile: PROFILE, ...body },
+          headers: { "idempotency-key": JSON.stringify([claims, body]).replaceAll(" ", "") },
+        });
+        if (answer.status !== 201) return answer.body.explanation?.failed;
+        return (Date.parse(grantIn(answer).endsAt) - own.aws.clock.now()) / 1000;
+      };
+      const wide = { ref: "refs/heads/wide" };
+      expect(await seconds({})).toBe(600);
+      expect(await seconds(wide)).toBe(1200);
+      expect(await seconds(wide, { duration: "40m" })).toBe(2400);
+      expect(await seconds(wide, { duration: "41m" })).toEqual([
+        { claim: "duration", expected: "at most 40m", actual: "41m" },
+      ]);
+    },
+  );
 });
 
 describe("a profile that one may not have", () => {

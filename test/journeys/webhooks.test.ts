@@ -7,7 +7,7 @@ import { pipelines } from "@stint/pipelines/registry";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import * as z from "zod";
 import { configWith, expectProblem, leaving } from "./traces.ts";
-import { createWorld, grantIn, sign, type World } from "./world.ts";
+import { createWorld, grantIn, inside, sign, type World } from "./world.ts";
 
 const PROFILE = "orders-integration";
 
@@ -490,35 +490,38 @@ describe("an end", () => {
     expect(tombstone).toBe(seconds + 40 * 86_400);
   });
 
-  test("withdraws what still waits for approval, and what is approved and not claimed", async () => {
-    const own = await createWorld({
-      config: configWith(`  - id: jobs
+  inside(
+    "withdraws what still waits for approval, and what is approved and not claimed",
+    async () => {
+      const own = await createWorld({
+        config: configWith(`  - id: jobs
     profile: orders-integration
     to: { pipeline: github, repository_id: "186853002" }
     approval: { from: { person: { group: orders-owners } }, count: 1 }
 `),
-    });
-    const job = newJob();
-    const asked = [await ask(job, "one", own), await ask(job, "two", own)];
-    expect(asked.map(({ status }) => status)).toEqual([202, 202]);
-    const [pending = "", ready = ""] = asked.map((answer) => grantIn(answer).id);
-    const owner = await own.personToken("owner", ["orders-owners"]);
-    const approve = (id: string) =>
-      own.call("POST", `/v1/grants/${id}/approval`, {
-        token: owner,
-        body: { decision: "approve", reason: "fine" },
       });
-    expect((await approve(ready)).status).toBe(200);
-    await own.github("workflow_job", report(job));
-    expect(await stateOf(pending, own)).toBe("ended");
-    expect(await stateOf(ready, own)).toBe("ended");
-    expectProblem(await approve(pending), 409, "grant_changed");
-    const claim = await leaving(own, () =>
-      own.call("POST", `/v1/grants/${ready}/credentials`, { token: asked[1]?.body.token }),
-    );
-    expectProblem(claim.answer, 409, "grant_ended");
-    expect(claim.left).toEqual({});
-  });
+      const job = newJob();
+      const asked = [await ask(job, "one", own), await ask(job, "two", own)];
+      expect(asked.map(({ status }) => status)).toEqual([202, 202]);
+      const [pending = "", ready = ""] = asked.map((answer) => grantIn(answer).id);
+      const owner = await own.personToken("owner", ["orders-owners"]);
+      const approve = (id: string) =>
+        own.call("POST", `/v1/grants/${id}/approval`, {
+          token: owner,
+          body: { decision: "approve", reason: "fine" },
+        });
+      expect((await approve(ready)).status).toBe(200);
+      await own.github("workflow_job", report(job));
+      expect(await stateOf(pending, own)).toBe("ended");
+      expect(await stateOf(ready, own)).toBe("ended");
+      expectProblem(await approve(pending), 409, "grant_changed");
+      const claim = await leaving(own, () =>
+        own.call("POST", `/v1/grants/${ready}/credentials`, { token: asked[1]?.body.token }),
+      );
+      expectProblem(claim.answer, 409, "grant_ended");
+      expect(claim.left).toEqual({});
+    },
+  );
 });
 
 describe("GitHub's own payloads", () => {

@@ -18,8 +18,21 @@ import {
   webhookSecret,
 } from "@stint/local/stint";
 import { pipelines } from "@stint/pipelines/registry";
+import { describe, test } from "vitest";
+import { onBundles } from "../bundles/functions.ts";
+
+/** The functions as they are deployed, each in a process of its own: `npm run bundles` says where they are. */
+const { STINT_TEST_BUNDLES: BUNDLES } = process.env;
+
+/** For suites and tests that look inside the functions, or give them what no deployment has: not for those elsewhere. */
+const here = <F extends typeof test | typeof describe>(define: F): F =>
+  BUNDLES === undefined ? define : ((() => {}) as unknown as F); // called with a name and a body, and nothing more
+export const inside = here(test);
+export const insideSuite = here(describe);
 
 const START = Date.parse("2026-11-22T12:00:00Z");
+/** Longer than AWS's usual milliseconds, so that nothing in a journey works by luck. */
+const READ_LAG_MS = 2_000;
 const ISSUER = "http://127.0.0.1:4012";
 
 export interface Answer {
@@ -88,6 +101,8 @@ export const s3Of = (world: World, of: Parameters<typeof holding>[1]): S3Client 
 export interface WorldOptions {
   readonly config?: Config;
   readonly iamDelayMs?: number;
+  /** How late indexes and default reads of the table are. */
+  readonly readLagMs?: number;
   /** 1: no call is repeated by the SDK, whose waiting between attempts is in real time. */
   readonly maxAttempts?: number;
   /** Stands between Stint and the issuer: sees what is fetched, and may answer otherwise or fail. */
@@ -109,10 +124,12 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     logins: config.issuers.flatMap(({ login }) => login ?? []),
   });
   const logged: World["logged"] = [];
+  const bundled = BUNDLES === undefined ? undefined : await onBundles(BUNDLES, aws, issuer);
   const stint = await deployStint({
     aws,
     config,
     issuer,
+    ...(bundled === undefined ? {} : { elsewhere: bundled.elsewhere }),
     ...(options.maxAttempts === undefined ? {} : { maxAttempts: options.maxAttempts }),
     fetch: async (url) => {
       const next = () => {
@@ -129,6 +146,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
       error: (message, details) => logged.push({ level: "error", message, details }),
     },
   });
+  // Whatever reads without asking for consistency, or from an index, learns of a write only after a while.
+  aws.services.dynamodb.setReadLag(options.readLagMs ?? READ_LAG_MS);
   const db = new DynamoDBClient(clientSettings(aws));
 
   const call = async (method: string, path: string, options: CallOptions = {}): Promise<Answer> => {
@@ -164,8 +183,9 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     logged,
     call,
     administrator: clientSettings(aws),
-    jobToken: (claims = {}) => issuer.mint("github", claims),
-    personToken: (subject, groups) => issuer.mint("local", { sub: subject, groups }),
+    jobToken: (claims = {}) => issuer.mint("github", { ...bundled?.claims("github"), ...claims }),
+    personToken: (subject, groups) =>
+      issuer.mint("local", { sub: subject, groups, ...bundled?.claims("local") }),
     github: async (event, payload, delivery = `delivery-${++deliveries}`) => {
       const raw = typeof payload === "string" ? payload : JSON.stringify(payload);
       const answer = await call("POST", "/v1/webhooks/github", {
@@ -182,7 +202,10 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     advance: (ms) => aws.advance(ms),
     items: async () => {
       const all: Array<Record<string, unknown>> = [];
-      for await (const { Items = [] } of paginateScan({ client: db }, { TableName: "stint" }))
+      for await (const { Items = [] } of paginateScan(
+        { client: db },
+        { TableName: "stint", ConsistentRead: true },
+      ))
         all.push(...Items.map((item) => unmarshall(item)));
       return all;
     },

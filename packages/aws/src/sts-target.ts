@@ -1,10 +1,15 @@
 import { createHash } from "node:crypto";
-import { AssumeRoleCommand, type STSClient } from "@aws-sdk/client-sts";
+import {
+  AssumeRoleCommand,
+  type AssumeRoleCommandInput,
+  type STSClient,
+} from "@aws-sdk/client-sts";
 import type { Target } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
+import type { AwsTarget } from "@stint/core/profile";
 import { sessionPolicy } from "@stint/core/session-policy";
 
-const SHORTEST_SESSION_SECONDS = 900;
+export const SHORTEST_SESSION_SECONDS = 900;
 /** A Lambda's own credentials are a session, so each session that it mints is chained: an hour at most. */
 const LONGEST_SESSION_SECONDS = 3600;
 
@@ -18,6 +23,28 @@ const REFUSALS = new Set([
   "ValidationError",
 ]);
 
+export interface SessionInput {
+  readonly grant: { readonly id: string; readonly profile: string; readonly namespace: string };
+  readonly target: AwsTarget;
+  /** The lease's end, epoch ms. */
+  readonly until: number;
+  readonly seconds: number;
+}
+
+/** What STS is asked for: who it is for, what it is narrowed to, until when. */
+export const sessionOf = ({ grant, target, until, seconds }: SessionInput) =>
+  ({
+    RoleArn: target.role,
+    RoleSessionName: grant.id, // CloudTrail joins to our audit log on this
+    SourceIdentity: grant.id, // what the deny list names; a session cannot change it
+    Tags: [
+      { Key: "stint:profile", Value: grant.profile },
+      { Key: "stint:namespace", Value: grant.namespace },
+    ],
+    Policy: sessionPolicy({ target, namespace: grant.namespace, grantId: grant.id, until }),
+    DurationSeconds: seconds,
+  }) satisfies AssumeRoleCommandInput;
+
 /**
  * Sessions of the profile's role, each narrowed to its grant. STS knows no session under 900 s; the lease's exact end
  * is inside the session policy, so that the end needs nothing from us.
@@ -29,17 +56,9 @@ export const stsTarget = (sts: STSClient, account: string): Target => ({
   async mint({ grant, target, until, now }) {
     try {
       const { Credentials: minted } = await sts.send(
-        new AssumeRoleCommand({
-          RoleArn: target.role,
-          RoleSessionName: grant.id, // CloudTrail joins to our audit log on this
-          SourceIdentity: grant.id, // what the deny list names; a session cannot change it
-          Tags: [
-            { Key: "stint:profile", Value: grant.profile },
-            { Key: "stint:namespace", Value: grant.namespace },
-          ],
-          Policy: sessionPolicy({ target, namespace: grant.namespace, grantId: grant.id, until }),
-          DurationSeconds: sessionSeconds(until, now),
-        }),
+        new AssumeRoleCommand(
+          sessionOf({ grant, target, until, seconds: sessionSeconds(until, now) }),
+        ),
       );
       if (
         minted?.AccessKeyId === undefined ||

@@ -47,30 +47,69 @@ export const TRUSTED_ACTIONS = [
 export const SESSION_TAGS = ["stint:profile", "stint:namespace"] as const;
 
 /**
- * The broker alone, and only with a grant's id as source identity: without one a session could not be denied. Nobody
- * passes tags that are not ours, since policies of the role may trust them.
+ * The broker alone, and only with a grant's id as source identity: without one a session could not be denied. Tags are
+ * a statement of their own, because AWS lists no source identity among the keys that `sts:TagSession` is asked with.
+ * Nobody passes tags that are not ours, since policies of the role may trust them.
  */
 export const trustDocument = <A>(broker: A): Document<A> =>
-  document<A>({
-    Sid: "StintBroker",
-    Effect: "Allow",
-    Principal: { AWS: broker },
-    Action: TRUSTED_ACTIONS,
-    Condition: {
-      StringLike: { "sts:SourceIdentity": "g*" },
-      "ForAllValues:StringEquals": { "aws:TagKeys": SESSION_TAGS },
+  document<A>(
+    {
+      Sid: "StintBroker",
+      Effect: "Allow",
+      Principal: { AWS: broker },
+      Action: ["sts:AssumeRole", "sts:SetSourceIdentity"],
+      Condition: { StringLike: { "sts:SourceIdentity": "g*" } },
     },
-  });
+    {
+      Sid: "StintTags",
+      Effect: "Allow",
+      Principal: { AWS: broker },
+      Action: "sts:TagSession",
+      Condition: { "ForAllValues:StringEquals": { "aws:TagKeys": SESSION_TAGS } },
+    },
+  );
 
-/** What no target role can do, whatever its policies say: above all nothing by which it would free itself. */
+/** The boundary's name in an account that is not Stint's own. */
+export const BOUNDARY_NAME = "stint-target";
+
+/**
+ * What no target role can do, whatever its policies say: nothing by which it would free itself. It changes no identity,
+ * its own least of all. And it touches no part of Stint's: who can write the broker's code, the table or the queue of
+ * deny lists need not care for a policy, and who can read the token keys makes grants of its own.
+ */
 export const boundaryDocument = (): Document =>
-  document(
+  document<string>(
     { Sid: "Everything", Effect: "Allow", Action: "*", Resource: "*" },
     {
       Sid: "ButIdentities",
       Effect: "Deny",
-      Action: ["iam:*", "organizations:*", "account:*"],
+      Action: [
+        "iam:*",
+        "organizations:*",
+        "account:*",
+        "sso:*",
+        "sso-directory:*",
+        "identitystore:*",
+        "rolesanywhere:*",
+      ],
       Resource: "*",
+    },
+    {
+      Sid: "ButStint",
+      Effect: "Deny",
+      Action: "*",
+      Resource: [
+        "arn:aws:dynamodb:*:*:table/stint*",
+        "arn:aws:lambda:*:*:function:stint-*",
+        "arn:aws:scheduler:*:*:schedule/stint*",
+        "arn:aws:sqs:*:*:stint-*",
+        // Reading a path shows all that lies under it, whatever is denied there; `/stint/probe` stays readable.
+        "arn:aws:ssm:*:*:parameter/",
+        "arn:aws:ssm:*:*:parameter/stint",
+        "arn:aws:ssm:*:*:parameter/stint/",
+        "arn:aws:ssm:*:*:parameter/stint/*token-keys",
+        "arn:aws:ssm:*:*:parameter/stint/*webhooks*",
+      ],
     },
   );
 
@@ -111,7 +150,7 @@ export const permissionsDocument = (allow: readonly AllowStatement[]): Document 
     }),
   );
 
-/** The name of the role, in another account, that writes deny lists there. */
+/** The role, in another account, that writes deny lists there. Its path is not the targets': the broker may not try it. */
 export const REVOKER_NAME = "stint-revoker";
 
 /** What the revoker may do in an account: read and write inline policies of target roles that carry the boundary. */

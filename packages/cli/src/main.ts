@@ -5,6 +5,7 @@ import { registerApprovals } from "./commands/approvals.ts";
 import { registerAudit } from "./commands/audit.ts";
 import type { Context } from "./commands/context.ts";
 import { registerDev } from "./commands/dev.ts";
+import { registerDoctor } from "./commands/doctor.ts";
 import { registerExec } from "./commands/exec.ts";
 import { registerGrants } from "./commands/grants.ts";
 import { registerPolicy } from "./commands/policy.ts";
@@ -18,7 +19,7 @@ import { tell } from "./tell.ts";
  * Runs one command.
  * @param argv what follows the program's name
  * @returns 0 well, 1 usage or local fault, 2 remote fault, 3 refused, 4 not authenticated, 5 not approved in time,
- *   130 interrupted; of `exec` the command's own
+ *   130 interrupted; of `exec` the command's own; of `doctor` 1 with findings, 2 where it could not look
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const [own, verbatim] = splitVerbatim(argv);
@@ -82,16 +83,17 @@ Environment:
   STINT_URL     the API's address
   STINT_TOKEN   who is asking; on GitHub Actions the job's own token is used without it
   STINT_FORMAT  table, json, env, dotenv or credential-process
-  STINT_CONFIG  the configuration that policy and dev look at (policy: stint.yaml here)
+  STINT_CONFIG  the configuration that policy, doctor and dev look at (first two: stint.yaml here)
   STINT_GRANT_ID, STINT_GRANT_TOKEN
                 the grant that get, claim and release mean; exec and --format env set them
   STINT_AUDIT_BUCKET, AWS_…
-                where the audit log is, and who reads it
+                where the audit log is, and who reads it; whose roles doctor looks at
   NO_COLOR      plain text on terminals too
 
 Exit codes:
   0 well   1 usage or local fault   2 remote fault   3 refused   4 not authenticated
-  5 not approved in time   130 interrupted   exec: the command's own`,
+  5 not approved in time   130 interrupted   exec: the command's own
+  doctor: 1 with findings, 2 where it could not look`,
     );
   registerExec(stint, context);
   registerGrants(stint, context);
@@ -99,6 +101,7 @@ Exit codes:
   registerPolicy(stint, context);
   registerAudit(stint, context);
   registerWhoami(stint, context);
+  registerDoctor(stint, context);
   registerDev(stint, context);
   return stint;
 }

@@ -20,6 +20,8 @@ export interface AdvancingClock extends Clock {
   quiet(work: Promise<unknown>): Promise<void>;
   /** Tells that something moved, so that `quiet` goes on waiting. */
   stir(): void;
+  /** Work of another process, whose moves cannot be seen from here: `quiet` waits until it is done. */
+  outside<T>(work: Promise<T>): Promise<T>;
 }
 
 interface Entry {
@@ -87,6 +89,7 @@ const timeline = (time: {
   let errors: unknown[] = [];
   let order = 0;
   let sleepers = 0;
+  let elsewhere = 0;
   let moves = 0;
 
   const failed = (error: unknown) => {
@@ -130,8 +133,9 @@ const timeline = (time: {
     };
     const ended = work.then(finish, finish);
     let seen = moves;
-    for (let turns = 0; !done && turns <= QUIET_TURNS; turns = sleepers > 0 ? turns + 1 : 0) {
-      await (sleepers > 0 ? turn() : Promise.race([ended, pause()]));
+    const blind = () => sleepers === 0 || elsewhere > 0;
+    for (let turns = 0; !done && turns <= QUIET_TURNS; turns = blind() ? 0 : turns + 1) {
+      await (blind() ? Promise.race([ended, pause()]) : turn());
       if (moves !== seen) turns = 0;
       seen = moves;
     }
@@ -169,6 +173,15 @@ const timeline = (time: {
       }),
     stir: () => {
       moves += 1;
+    },
+    outside: async <T>(work: Promise<T>) => {
+      elsewhere += 1;
+      try {
+        return await work;
+      } finally {
+        elsewhere -= 1;
+        moves += 1;
+      }
     },
     onSettle: (settle: () => Promise<void>) => {
       settles.push(settle);

@@ -4,6 +4,7 @@ import {
   FUNCTION_PATH,
   type Permission,
   type Resources,
+  roleOf,
 } from "@stint/functions/deployment";
 
 export interface Place {
@@ -35,7 +36,8 @@ export const arns = ({ account, region }: Place) => {
     bus: `arn:aws:events:${region}:${account}:event-bus/${NAMES.bus}`,
     queue: (name: string) => `arn:aws:sqs:${region}:${account}:${name}`,
     function: (door: Door) => `arn:aws:lambda:${region}:${account}:function:${functionName(door)}`,
-    role: (door: Door) => `arn:aws:iam::${account}:role${FUNCTION_PATH}${functionName(door)}`,
+    role: (door: Door) =>
+      `arn:aws:iam::${account}:role${FUNCTION_PATH}${functionName(roleOf(door))}`,
     schedulerRole: `arn:aws:iam::${account}:role${FUNCTION_PATH}stint-scheduler`,
     schedules: `arn:aws:scheduler:${region}:${account}:schedule/${NAMES.scheduleGroup}/*`,
     targets: `arn:aws:iam::${account}:role/stint/*`,

@@ -26,7 +26,12 @@ import { CreateScheduleGroupCommand, SchedulerClient } from "@aws-sdk/client-sch
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
 import { TABLE } from "@stint/aws/store/table";
-import { boundaryDocument, TARGET_PATH, trustDocument } from "@stint/aws/target-role";
+import {
+  boundaryDocument,
+  SESSION_SECONDS,
+  TARGET_PATH,
+  trustDocument,
+} from "@stint/aws/target-role";
 import type { Config } from "@stint/core/profile";
 import { api } from "@stint/functions/api";
 import type { App, Log } from "@stint/functions/app";
@@ -38,8 +43,10 @@ import {
   type Door,
   FUNCTION_PATH,
   permissions,
+  ROLES,
   schedulerPermissions,
 } from "@stint/functions/deployment";
+import { doctor } from "@stint/functions/doctor";
 import { expire } from "@stint/functions/expire";
 import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
 import { relay } from "@stint/functions/relay";
@@ -49,6 +56,7 @@ import { webhook } from "@stint/functions/webhook";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { VerifierOptions } from "@stint/pipelines/verify";
 import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
+import type { FunctionHandler } from "./functions.ts";
 import type { LocalIssuer } from "./issuer.ts";
 import { arns, functionName, NAMES, policyOf, resources } from "./roles.ts";
 import { dynamodb } from "./services/dynamodb.ts";
@@ -57,6 +65,7 @@ import { s3 } from "./services/s3.ts";
 import { scheduler } from "./services/scheduler.ts";
 import { sqs } from "./services/sqs.ts";
 import { keysAndParameters } from "./services/ssm.ts";
+import type { SessionCredentials } from "./sessions.ts";
 import { standIns } from "./stand-ins.ts";
 
 const services = () => ({ dynamodb, events, s3, scheduler, sqs, ...keysAndParameters() });
@@ -77,6 +86,14 @@ export interface LocalStintOptions {
   readonly log: Log;
   /** How often the functions' AWS clients try each call; the SDK's own default when left out. */
   readonly maxAttempts?: number;
+  /** Runs the functions somewhere else than in this process; told once, before anything is invoked. */
+  readonly elsewhere?: (run: Elsewhere) => (door: Door) => FunctionHandler;
+}
+
+/** What a function is given in an account: its settings, and its role's credentials, which end. */
+export interface Elsewhere {
+  readonly settings: Settings;
+  readonly credentials: (door: Door) => SessionCredentials;
 }
 
 export interface LocalStint {
@@ -153,11 +170,19 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     if (made === undefined) throw new Error(`no function ${door}`);
     return made;
   };
-  const make = { api, webhook, expire, sweep, relay, audit, revoke } satisfies Record<
+  const make = { api, webhook, expire, sweep, relay, audit, revoke, doctor } satisfies Record<
     Door,
     unknown
   >;
+  const outside = options.elsewhere?.({
+    settings,
+    credentials: (door) => aws.credentialsFor(arn.role(door), functionName(door)),
+  });
   for (const door of DOORS) {
+    if (outside !== undefined) {
+      aws.functions.set(functionName(door), outside(door));
+      continue;
+    }
     const handler = make[door](app(door)) as (event: never, context: never) => Promise<unknown>; // each takes its own event
     aws.functions.set(functionName(door), (event, context) => handler(event, context as never));
   }
@@ -304,8 +329,8 @@ async function createRoles(
       Statement: [{ Effect: "Allow", Principal: { Service }, Action: "sts:AssumeRole" }],
     });
   const allowed = permissions(resources(place));
-  for (const door of DOORS) {
-    const RoleName = functionName(door);
+  for (const role of ROLES) {
+    const RoleName = functionName(role);
     await iam.send(
       new CreateRoleCommand({
         RoleName,
@@ -317,7 +342,7 @@ async function createRoles(
       new PutRolePolicyCommand({
         RoleName,
         PolicyName: "own",
-        PolicyDocument: policyOf(allowed[door]),
+        PolicyDocument: policyOf(allowed[role]),
       }),
     );
   }
@@ -372,6 +397,7 @@ async function createTargetRoles(
       new CreateRoleCommand({
         RoleName: name,
         Path: TARGET_PATH,
+        MaxSessionDuration: SESSION_SECONDS,
         PermissionsBoundary: boundary,
         AssumeRolePolicyDocument: JSON.stringify(trustDocument(broker)),
       }),

@@ -1,4 +1,5 @@
 import { auditFault, noBucket } from "../audit/fault.ts";
+import { awsSettings } from "../aws.ts";
 import { usage } from "../failure.ts";
 import { type FormatOptions, formatOf, printJson, table } from "../format.ts";
 import type { Io } from "../io.ts";
@@ -71,26 +72,10 @@ async function query(io: Io, say: Progress, options: QueryFlags): Promise<void> 
   // Loaded late: an SDK client and a database are not what `stint exec` should wait for.
   const { S3Client } = await import("@aws-sdk/client-s3");
   const { AuditQueryError, queryAudit } = await import("../audit/query.ts");
-  const endpoint = io.env.AWS_ENDPOINT_URL_S3 || io.env.AWS_ENDPOINT_URL;
-  // To an address of one's own the region says nothing.
-  const region =
-    io.env.AWS_REGION || io.env.AWS_DEFAULT_REGION || (endpoint ? "us-east-1" : undefined);
-  const { AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN } = io.env;
-  const s3 = new S3Client({
-    ...(region ? { region } : {}),
-    // In the SDK's own order; what is left to it are profiles, roles and the like.
-    ...(!AWS_PROFILE && AWS_ACCESS_KEY_ID && AWS_SECRET_ACCESS_KEY
-      ? {
-          credentials: {
-            accessKeyId: AWS_ACCESS_KEY_ID,
-            secretAccessKey: AWS_SECRET_ACCESS_KEY,
-            ...(AWS_SESSION_TOKEN ? { sessionToken: AWS_SESSION_TOKEN } : {}),
-          },
-        }
-      : {}),
-    // An emulator has no host of its own for each bucket.
-    ...(endpoint ? { endpoint, forcePathStyle: true } : {}),
-  });
+  const settings = awsSettings(io, "S3");
+  const { endpoint } = settings;
+  // An emulator has no host of its own for each bucket.
+  const s3 = new S3Client({ ...settings, ...(endpoint ? { forcePathStyle: true } : {}) });
   try {
     const answer = await queryAudit({
       s3,

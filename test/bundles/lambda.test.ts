@@ -1,0 +1,143 @@
+/** The runtime itself, and each function's first and last moments in it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { DOORS, SETTINGS } from "@stint/functions/deployment";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { createWorld, grantIn } from "../journeys/world.ts";
+import { logs, stopAll } from "./functions.ts";
+import { type Environment, startEnvironment } from "./lambda.ts";
+
+let directory = "";
+let environment: Environment | undefined;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "stint-lambda-"));
+});
+afterEach(async () => {
+  await environment?.stop();
+  environment = undefined;
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const running = async (code: string, timeoutMs = 10_000): Promise<Environment> => {
+  writeFileSync(join(directory, "index.cjs"), code);
+  environment = await startEnvironment({
+    name: "probe",
+    directory,
+    env: {},
+    timeoutMs,
+    now: () => 1_800_000_000_000,
+  });
+  return environment;
+};
+
+describe("the runtime", () => {
+  test("hands events to one process, one after the other, with the account's time", async () => {
+    const probe = await running(
+      "let at = 0, n = 0; exports.handler = async (event, context) => { if (at++) throw new Error('two at once'); await new Promise((r) => setTimeout(r, 5)); at--; return { n: ++n, event, now: Date.now(), id: context.awsRequestId, left: context.getRemainingTimeInMillis() }; };",
+    );
+    const answers = await Promise.all([1, 2, 3].map((event) => probe.invoke(event)));
+    expect(answers).toMatchObject([
+      { n: 1, event: 1 },
+      { n: 2, event: 2 },
+      { n: 3, event: 3 },
+    ]);
+    for (const answer of answers as Array<{ now: number; left: number }>) {
+      expect(Math.abs(answer.now - 1_800_000_000_000)).toBeLessThan(60_000);
+      expect(answer.left).toBeLessThanOrEqual(10_000);
+    }
+    expect(probe.starts).toBe(1);
+  });
+
+  test("tells what a handler threw, and goes on with the same process", async () => {
+    const probe = await running(
+      "exports.handler = async (event) => { if (event.fail) throw new RangeError('too far'); return 'fine'; };",
+    );
+    await expect(probe.invoke({ fail: true })).rejects.toMatchObject({
+      type: "RangeError",
+      message: "too far",
+    });
+    expect(await probe.invoke({})).toBe("fine");
+    expect(probe.starts).toBe(1);
+  });
+
+  test("ends one that takes too long, and begins anew", async () => {
+    const probe = await running(
+      "exports.handler = async (event) => { if (event.hang) await new Promise((r) => setTimeout(r, 60_000)); return 'fine'; };",
+      500,
+    );
+    await expect(probe.invoke({ hang: true })).rejects.toMatchObject({ type: "Sandbox.Timedout" });
+    expect(await probe.invoke({})).toBe("fine");
+    expect(probe.starts).toBe(2);
+  });
+
+  test("survives a process that dies in the middle", async () => {
+    const probe = await running(
+      "exports.handler = async (event) => { if (event.die) process.exit(3); return 'fine'; };",
+    );
+    await expect(probe.invoke({ die: true })).rejects.toMatchObject({ type: "Runtime.ExitError" });
+    expect(await probe.invoke({})).toBe("fine");
+  });
+
+  test("tells why a function does not even start", async () => {
+    const probe = await running("throw new TypeError('no such thing');");
+    await expect(probe.invoke({})).rejects.toMatchObject({
+      message: expect.stringContaining("no such thing"),
+    });
+  });
+});
+
+describe("a function", () => {
+  const TOLD = DOORS.filter((door) => SETTINGS[door].length > 0);
+  const BUNDLES = process.env.STINT_TEST_BUNDLES ?? "";
+
+  test.each(TOLD)(
+    "%s does not run where the deployment left out what it needs, and says what",
+    async (door) => {
+      environment = await startEnvironment({
+        name: `stint-${door}`,
+        directory: resolve(BUNDLES, door),
+        env: { AWS_REGION: "us-east-1" },
+        timeoutMs: 10_000,
+        now: Date.now,
+      });
+      await expect(environment.invoke({})).rejects.toMatchObject({
+        message: expect.stringMatching(/^STINT_[A-Z_]+ is not set$/),
+      });
+    },
+  );
+
+  test("logs nothing that opens anything, in a process of its own as in ours", async () => {
+    const world = await createWorld();
+    const token = await world.jobToken();
+    const answer = await world.call("POST", "/v1/grants", {
+      token,
+      body: { profile: "orders-integration" },
+    });
+    const { secretAccessKey, sessionToken } = answer.body.credentials.aws;
+    await world.call("DELETE", `/v1/grants/${grantIn(answer).id}`, { token: answer.body.token });
+    await world.aws.settle();
+    await world.advance(2 * 60_000);
+    logs.length = 0;
+    await stopAll();
+    const written = logs.join("\n");
+    expect(written).toContain('"status":201');
+    expect(written).toContain('"message":"sweep"');
+    const environmentSecrets = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    for (const secret of [
+      token,
+      answer.body.token,
+      secretAccessKey,
+      sessionToken,
+      ...environmentSecrets,
+    ])
+      expect(written).not.toContain(secret);
+  });
+
+  test("is what is deployed: no preload, no test is in a bundle", () => {
+    for (const door of DOORS) {
+      const code = readFileSync(join(BUNDLES, door, "index.cjs"), "utf8");
+      expect(code).not.toMatch(/STINT_TEST|stint-clock|rapid-client/);
+    }
+  });
+});

@@ -1,0 +1,4 @@
+import { afterAll } from "vitest";
+import { stopAll } from "./functions.ts";
+
+afterAll(stopAll);
