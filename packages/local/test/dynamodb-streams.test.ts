@@ -122,10 +122,17 @@ describe("the API of streams", () => {
     expect((await streams("GetRecords", { ShardIterator })).__type).toMatch(
       /ExpiredIteratorException/,
     );
-    await world.aws.advance(24 * hour);
-    await put("c");
-    const fresh = await iterator();
-    expect((await read(fresh.ShardIterator)).Records).toHaveLength(1);
+    const { ShardIterator: fresh } = await iterator();
+    await world.aws.advance(10 * 60_000);
+    expect((await read(fresh)).Records).toHaveLength(1);
+    await world.aws.advance(24 * hour - 26 * 60_000);
+    const { ShardIterator: last } = await iterator();
+    await world.aws.advance(2 * 60_000);
+    expect((await streams("GetRecords", { ShardIterator: last })).__type).toMatch(
+      /TrimmedDataAccessException/,
+    );
+    const { ShardIterator: none } = await iterator();
+    expect((await read(none)).Records).toEqual([]);
   });
 
   test("a stream that was switched off can be read to its end", async () => {

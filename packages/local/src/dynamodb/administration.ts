@@ -102,6 +102,7 @@ export function tableOperations(catalogue: Catalogue): Record<string, Operation>
 /** The separate API of streams, which has a target prefix of its own. */
 export function streamOperations({ streams, arnOf }: Catalogue): Record<string, Operation> {
   const StreamArn = z.string().min(37).max(1024);
+  const ShardId = z.string().min(28).max(65);
   return {
     ListStreams: operation({
       input: z.strictObject({
@@ -136,17 +137,22 @@ export function streamOperations({ streams, arnOf }: Catalogue): Record<string, 
       input: z.strictObject({
         StreamArn,
         Limit: z.int().min(1).max(100).optional(),
-        ExclusiveStartShardId: z.string().optional(),
+        ExclusiveStartShardId: ShardId.optional(),
+        ShardFilter: z.strictObject({ Type: z.literal("CHILD_SHARDS"), ShardId }).optional(),
       }),
       authorize: (input) => [{ action: "dynamodb:DescribeStream", resource: input.StreamArn }],
-      run: ({ StreamArn, ExclusiveStartShardId }) => ({
-        StreamDescription: streams.describe(StreamArn, ExclusiveStartShardId),
+      run: ({ StreamArn, Limit, ExclusiveStartShardId, ShardFilter }) => ({
+        StreamDescription: streams.describe(StreamArn, {
+          limit: Limit,
+          after: ExclusiveStartShardId,
+          childrenOf: ShardFilter?.ShardId,
+        }),
       }),
     }),
     GetShardIterator: operation({
       input: z.strictObject({
         StreamArn,
-        ShardId: z.string().min(28).max(65),
+        ShardId,
         ShardIteratorType: z.enum([
           "TRIM_HORIZON",
           "LATEST",

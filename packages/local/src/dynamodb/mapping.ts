@@ -1,5 +1,9 @@
-/** Lambda's event source mapping for a stream: batches in order, one at a time, a failed one again until it succeeds. */
+/**
+ * Lambda's event source mapping for a stream: from each shard batches in order, one at a time, a failed one again until
+ * it succeeds; a shard's children begin when it was read to its end.
+ */
 import type { World } from "../service.ts";
+import type { Entry, Shard } from "./shards.ts";
 import type { Stream, StreamRecord } from "./streams.ts";
 
 /** As Lambda gets it. */
@@ -29,21 +33,61 @@ const LAST_RETRY_MS = 60_000;
 
 /** Starts the mapping. Returns its end. */
 export function startMapping(world: World, stream: Stream, mapping: Mapping): () => void {
+  const readers = new Map<string, Reader>();
+  const begin = (shard: Shard, number: number) =>
+    readers.set(shard.id, reading(world, stream, shard, number, mapping, look));
+
+  function look(): void {
+    const shards = stream.shards.list();
+    for (const shard of shards) {
+      const before = shard.parent === undefined ? undefined : readers.get(shard.parent);
+      if (!readers.has(shard.id) && before?.drained() !== false) begin(shard, shard.first);
+      readers.get(shard.id)?.start();
+    }
+    // Those of forgotten shards go on as long as they have something to hand over.
+    for (const [id, reader] of readers)
+      if (reader.drained() && !shards.some((shard) => shard.id === id)) readers.delete(id);
+  }
+
+  for (const shard of stream.shards.list())
+    if (mapping.startingPosition === "LATEST") begin(shard, stream.shards.end);
+  const unwatch = stream.watch(look);
+  look();
+  return () => {
+    unwatch();
+    for (const reader of readers.values()) reader.stop();
+  };
+}
+
+interface Reader {
+  /** Goes on where something is to be read and nothing is under way. */
+  start(): void;
+  /** Whether the shard is closed and every record of it handed over. */
+  drained(): boolean;
+  stop(): void;
+}
+
+function reading(
+  world: World,
+  stream: Stream,
+  shard: Shard,
+  first: number,
+  mapping: Mapping,
+  onDrained: () => void,
+): Reader {
   const { clock } = world;
   const batchSize = mapping.batchSize ?? 100;
-  let position = mapping.startingPosition === "LATEST" ? stream.end : stream.start;
+  let position = first;
   let retries = 0;
   let busy = false;
   let stopped = false;
   let cancelRetry: (() => void) | undefined;
+  const waiting = () => shard.from(position, 1).length > 0;
+  const drained = () => shard.closed !== undefined && !busy && !waiting();
 
-  /** The records from `position` up to `until`, as JSON carries them: the function shares nothing with the table. */
-  const eventOf = (until: number): StreamEvent => {
-    const Records: object[] = [];
-    for (let at = position; at < until; at++) {
-      const entry = stream.at(at);
-      if (entry !== undefined) Records.push({ ...entry.record, eventSourceARN: stream.arn });
-    }
+  /** As JSON carries them: the function shares nothing with the table. */
+  const eventOf = (entries: readonly Entry[]): StreamEvent => {
+    const Records = entries.map(({ record }) => ({ ...record, eventSourceARN: stream.arn }));
     return JSON.parse(JSON.stringify({ Records })) as StreamEvent; // made of nothing else
   };
 
@@ -59,10 +103,16 @@ export function startMapping(world: World, stream: Stream, mapping: Mapping): ()
     return firstFailure(answer, event);
   }
 
-  async function giveUp(until: number): Promise<void> {
-    const lost = eventOf(until);
-    position = until;
+  /** Goes on after these. */
+  const pass = (entries: readonly Entry[]): void => {
+    position = (entries.at(-1)?.number ?? position) + 1;
     retries = 0;
+  };
+
+  async function giveUp(entries: readonly Entry[]): Promise<void> {
+    if (entries.length === 0) return;
+    const lost = eventOf(entries);
+    pass(entries);
     try {
       await mapping.onFailure?.(lost);
     } catch {
@@ -73,24 +123,25 @@ export function startMapping(world: World, stream: Stream, mapping: Mapping): ()
   async function pump(): Promise<void> {
     // A transaction writes several records: its writer must be done before the function sees any.
     await Promise.resolve();
-    while (!stopped && position < stream.end) {
+    while (!stopped) {
       // The stream keeps records for a day, so these had their chance.
-      if (position < stream.start) await giveUp(stream.start);
-      const until = Math.min(stream.end, position + batchSize);
-      if (position >= until) break;
-      const done = await invoke(eventOf(until));
+      const old = shard.from(position, batchSize).filter(({ number }) => number < shard.oldest);
+      await giveUp(old);
+      if (old.length > 0) continue;
+      const batch = shard.from(position, batchSize);
+      if (batch.length === 0) return;
+      const done = await invoke(eventOf(batch));
       if (done > 0) {
-        position += done;
-        retries = 0;
-        if (position >= until) continue;
+        pass(batch.slice(0, done));
+        if (done === batch.length) continue;
       }
-      const writtenAt = stream.at(position)?.writtenAt ?? 0;
-      if (clock.now() - writtenAt >= DAY_MS) {
-        await giveUp(position + 1);
+      const left = batch.slice(done);
+      if (clock.now() - (left[0]?.writtenAt ?? 0) >= DAY_MS) {
+        await giveUp(left.slice(0, 1));
         continue;
       }
       if (retries >= (mapping.maxRetries ?? Number.POSITIVE_INFINITY)) {
-        await giveUp(until);
+        await giveUp(left);
         continue;
       }
       const wait = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(retries, 10));
@@ -105,7 +156,7 @@ export function startMapping(world: World, stream: Stream, mapping: Mapping): ()
   }
 
   function start(): void {
-    if (busy || stopped || cancelRetry !== undefined || position >= stream.end) return;
+    if (busy || stopped || cancelRetry !== undefined || !waiting()) return;
     busy = true;
     world.background(async () => {
       try {
@@ -115,15 +166,17 @@ export function startMapping(world: World, stream: Stream, mapping: Mapping): ()
       }
       // What was written between the last look and the end of the pump.
       start();
+      if (drained()) onDrained();
     });
   }
 
-  const unwatch = stream.watch(start);
-  start();
-  return () => {
-    stopped = true;
-    unwatch();
-    cancelRetry?.();
+  return {
+    start,
+    drained,
+    stop() {
+      stopped = true;
+      cancelRetry?.();
+    },
   };
 }
 

@@ -1,6 +1,7 @@
-/** A table's stream: what changed, in order, kept for a day. One shard holds it all. */
+/** A table's stream: what changed, in order for each item, kept for a day in shards. */
 import { AwsError, type World } from "../service.ts";
 import { notFound } from "./errors.ts";
+import { type Shard, type Shards, shardsOf } from "./shards.ts";
 import type { KeySchema, Row, Table } from "./table.ts";
 import { type Item, sameItem } from "./values.ts";
 
@@ -26,13 +27,9 @@ export interface StreamRecord {
   readonly userIdentity?: { readonly type: "Service"; readonly principalId: string };
 }
 
-const HOUR_MS = 60 * 60 * 1000;
-const DAY_MS = 24 * HOUR_MS;
 const FIRST_SEQUENCE = 100_000_000_000_000_000_001n;
-const SHARD = "shardId-00000000000000000000-00000001";
 const ITERATOR_LIFE_MS = 15 * 60 * 1000;
 
-/** The records of one stream by position: 0 is the first ever written. */
 export interface Stream {
   readonly arn: string;
   readonly label: string;
@@ -40,19 +37,16 @@ export interface Stream {
   readonly keys: KeySchema;
   readonly view: StreamViewType;
   readonly createdAt: number;
-  /** Position after the newest record. */
-  readonly end: number;
-  /** Position of the oldest record that is still there. */
-  readonly start: number;
+  readonly shards: Pick<Shards, "end" | "list">;
   readonly closed: boolean;
-  at(position: number): { readonly record: StreamRecord; readonly writtenAt: number } | undefined;
-  /** Calls back after each write; returns the end of that. */
+  /** Has two shards take over from each that is open. */
+  split(): void;
+  /** Calls back after each write and each change of shards; returns the end of that. */
   watch(listener: () => void): () => void;
   close(): void;
 }
 
-export const sequenceNumber = (position: number): string =>
-  String(FIRST_SEQUENCE + BigInt(position));
+const sequenceNumber = (number: number): string => String(FIRST_SEQUENCE + BigInt(number));
 
 /** Starts recording what happens to a table. */
 export function openStream(
@@ -64,30 +58,12 @@ export function openStream(
   const { clock } = world;
   const createdAt = clock.now();
   const label = new Date(createdAt).toISOString().slice(0, -1);
-  let records: { readonly record: StreamRecord; readonly writtenAt: number }[] = [];
-  /** How many records were cut off before `records[0]`, and how many more of it are too old. */
-  let cut = 0;
-  let old = 0;
+  const shards = shardsOf(clock.now);
   let closed = false;
   const listeners = new Set<() => void>();
-
-  function trim(): void {
-    const oldest = clock.now() - DAY_MS;
-    for (
-      let first = records[old];
-      first !== undefined && first.writtenAt < oldest;
-      first = records[old]
-    )
-      old++;
-    // Cutting in large pieces keeps the cost per record constant; cutting an hour late lets an event source mapping,
-    // which looks every minute, still hand over what it has to give up.
-    const newest = old > 1000 && old * 2 > records.length ? records[old - 1] : undefined;
-    if (newest !== undefined && newest.writtenAt < oldest - HOUR_MS) {
-      records = records.slice(old);
-      cut += old;
-      old = 0;
-    }
-  }
+  const tell = () => {
+    for (const listener of listeners) listener();
+  };
 
   const unwatch = table.watch((before: Row | undefined, after: Row | undefined, by) => {
     // A write that changes nothing is no event.
@@ -97,7 +73,8 @@ export function openStream(
     const newImage = view === "NEW_IMAGE" || view === "NEW_AND_OLD_IMAGES" ? after : undefined;
     const oldImage = view === "OLD_IMAGE" || view === "NEW_AND_OLD_IMAGES" ? before : undefined;
     const now = clock.now();
-    records.push({
+    shards.push(JSON.stringify(keys[table.keys.partition.name]), (number) => ({
+      number,
       writtenAt: now,
       record: {
         eventID: world.hex(16),
@@ -110,7 +87,7 @@ export function openStream(
           Keys: keys,
           ...(newImage === undefined ? {} : { NewImage: newImage.item }),
           ...(oldImage === undefined ? {} : { OldImage: oldImage.item }),
-          SequenceNumber: sequenceNumber(cut + records.length),
+          SequenceNumber: sequenceNumber(number),
           SizeBytes: (newImage?.size ?? 0) + (oldImage?.size ?? 0) + JSON.stringify(keys).length,
           StreamViewType: view,
         },
@@ -118,9 +95,8 @@ export function openStream(
           ? { userIdentity: { type: "Service", principalId: "dynamodb.amazonaws.com" } }
           : {}),
       },
-    });
-    trim();
-    for (const listener of listeners) listener();
+    }));
+    tell();
   });
 
   return {
@@ -130,17 +106,14 @@ export function openStream(
     keys: table.keys,
     view,
     createdAt,
-    get end() {
-      return cut + records.length;
-    },
-    get start() {
-      trim();
-      return cut + old;
-    },
+    shards,
     get closed() {
       return closed;
     },
-    at: (position) => records[position - cut],
+    split() {
+      shards.split();
+      tell();
+    },
     watch(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -148,6 +121,8 @@ export function openStream(
     close() {
       closed = true;
       unwatch();
+      shards.close();
+      tell();
     },
   };
 }
@@ -158,17 +133,53 @@ export type IteratorType =
   | "AT_SEQUENCE_NUMBER"
   | "AFTER_SEQUENCE_NUMBER";
 
+/** Which of a stream's shards are told of. */
+export interface ShardPage {
+  /** At most so many; 100 where it is left out. */
+  readonly limit: number | undefined;
+  /** Leaves out that shard and those before it. */
+  readonly after: string | undefined;
+  /** Only those that took over from this shard. */
+  readonly childrenOf: string | undefined;
+}
+
 /** The streams of an account by ARN: also those of tables that are gone, for as long as their records live. */
 export interface Streams {
   add(stream: Stream): void;
   get(arn: string): Stream;
   list(table?: string): readonly Stream[];
-  /** `afterShard` leaves out that shard and those before it. */
-  describe(arn: string, afterShard: string | undefined): unknown;
+  describe(arn: string, page: ShardPage): unknown;
   iterator(arn: string, shard: string, type: IteratorType, sequence: string | undefined): string;
   /** The stream of an iterator, for its permission. */
   streamOf(iterator: string): string;
   records(iterator: string, limit: number): unknown;
+}
+
+interface Iterator {
+  readonly arn: string;
+  readonly shard: string;
+  /** Of the first record that may be read. */
+  readonly number: number;
+  readonly madeAt: number;
+}
+
+function readIterator(text: string): Iterator {
+  try {
+    const parts: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
+    if (Array.isArray(parts)) {
+      const [arn, shard, number, madeAt] = parts as unknown[];
+      if (
+        typeof arn === "string" &&
+        typeof shard === "string" &&
+        typeof number === "number" &&
+        typeof madeAt === "number"
+      )
+        return { arn, shard, number, madeAt };
+    }
+  } catch {
+    // Falls through: whatever it is, it is none of ours.
+  }
+  throw new AwsError("ValidationException", "Invalid ShardIterator");
 }
 
 export function streams(world: World): Streams {
@@ -181,35 +192,34 @@ export function streams(world: World): Streams {
       throw notFound(`Requested resource not found: Stream: ${arn} not found`);
     return stream;
   };
-  const iteratorAt = (arn: string, position: number): string =>
-    Buffer.from(JSON.stringify([arn, position, clock.now()])).toString("base64url");
-  const readIterator = (text: string): [arn: string, position: number, madeAt: number] => {
-    try {
-      const parts: unknown = JSON.parse(Buffer.from(text, "base64url").toString());
-      if (Array.isArray(parts)) {
-        const [arn, position, madeAt] = parts as unknown[];
-        if (typeof arn === "string" && typeof position === "number" && typeof madeAt === "number")
-          return [arn, position, madeAt];
-      }
-    } catch {
-      // Falls through: whatever it is, it is none of ours.
-    }
-    throw new AwsError("ValidationException", "Invalid ShardIterator");
+  const shardOf = (stream: Stream, id: string): Shard => {
+    const shard = stream.shards.list().find((each) => each.id === id);
+    if (shard === undefined)
+      throw notFound(
+        `Requested resource not found: Shard: ${id} in Stream: ${stream.arn} not found`,
+      );
+    return shard;
   };
+  const iteratorAt = (arn: string, shard: string, number: number): string =>
+    Buffer.from(JSON.stringify([arn, shard, number, clock.now()])).toString("base64url");
 
   return {
     add(stream) {
-      const dead = clock.now() - DAY_MS;
       for (const [arn, old] of known)
-        if (old.closed && old.start === old.end && old.createdAt < dead) known.delete(arn);
+        if (old.closed && old.shards.list().length === 0) known.delete(arn);
       known.set(stream.arn, stream);
     },
     get,
     list: (table) =>
       [...known.values()].filter((stream) => table === undefined || stream.table === table),
-    describe(arn, afterShard) {
+    describe(arn, { limit = 100, after, childrenOf }) {
       const stream = get(arn);
       const { partition, sort } = stream.keys;
+      const all = stream.shards
+        .list()
+        .filter(({ parent }) => childrenOf === undefined || parent === childrenOf);
+      const begin = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+      const page = all.slice(begin, begin + limit);
       return {
         StreamArn: arn,
         StreamLabel: stream.label,
@@ -221,48 +231,51 @@ export function streams(world: World): Streams {
           { AttributeName: partition.name, KeyType: "HASH" },
           ...(sort === undefined ? [] : [{ AttributeName: sort.name, KeyType: "RANGE" }]),
         ],
-        Shards: (afterShard === SHARD ? [] : [SHARD]).map((ShardId) => ({
-          ShardId,
+        Shards: page.map(({ id, parent, first, closed }) => ({
+          ShardId: id,
+          ...(parent === undefined ? {} : { ParentShardId: parent }),
           SequenceNumberRange: {
-            StartingSequenceNumber: sequenceNumber(0),
-            ...(stream.closed
-              ? { EndingSequenceNumber: sequenceNumber(Math.max(0, stream.end - 1)) }
-              : {}),
+            StartingSequenceNumber: sequenceNumber(first),
+            ...(closed === undefined
+              ? {}
+              : { EndingSequenceNumber: sequenceNumber(Math.max(first, closed.end - 1)) }),
           },
         })),
+        ...(begin + limit < all.length ? { LastEvaluatedShardId: page.at(-1)?.id } : {}),
       };
     },
-    iterator(arn, shard, type, sequence) {
+    iterator(arn, id, type, sequence) {
       const stream = get(arn);
-      if (shard !== SHARD)
-        throw notFound(`Requested resource not found: Shard: ${shard} in Stream: ${arn} not found`);
-      if (type === "LATEST") return iteratorAt(arn, stream.end);
-      if (type === "TRIM_HORIZON") return iteratorAt(arn, stream.start);
+      const shard = shardOf(stream, id);
+      const end = shard.closed?.end ?? stream.shards.end;
+      if (type === "LATEST") return iteratorAt(arn, id, end);
+      if (type === "TRIM_HORIZON") return iteratorAt(arn, id, shard.oldest);
       if (sequence === undefined || !/^\d{21,40}$/.test(sequence))
         throw new AwsError("ValidationException", "Invalid SequenceNumber");
-      const position = Number(BigInt(sequence) - FIRST_SEQUENCE);
-      if (position < 0 || position >= stream.end)
+      const number = Number(BigInt(sequence) - FIRST_SEQUENCE);
+      if (number < shard.first || number >= end)
         throw new AwsError("ValidationException", "Invalid SequenceNumber");
-      if (position < stream.start) throw trimmed();
-      return iteratorAt(arn, type === "AT_SEQUENCE_NUMBER" ? position : position + 1);
+      if (number < shard.oldest) throw trimmed();
+      return iteratorAt(arn, id, type === "AT_SEQUENCE_NUMBER" ? number : number + 1);
     },
-    streamOf: (iterator) => readIterator(iterator)[0],
+    streamOf: (iterator) => readIterator(iterator).arn,
     records(text, limit) {
-      const [arn, position, madeAt] = readIterator(text);
+      const { arn, shard: id, number, madeAt } = readIterator(text);
       const stream = get(arn);
       if (clock.now() - madeAt > ITERATOR_LIFE_MS)
         throw new AwsError(
           "ExpiredIteratorException",
           "Iterator expired. The iterator was created over 15 minutes ago",
         );
-      if (position < stream.start) throw trimmed();
-      const until = Math.min(stream.end, position + limit);
-      const records: unknown[] = [];
-      for (let at = position; at < until; at++) {
-        const record = stream.at(at)?.record;
-        if (record === undefined) break;
-        const { userIdentity, ...rest } = record;
-        records.push(
+      const shard = shardOf(stream, id);
+      if (number < shard.oldest) throw trimmed();
+      const entries = shard.from(number, limit);
+      const last = entries.at(-1);
+      const next = last === undefined ? number : last.number + 1;
+      // A closed shard that was read to its end leads nowhere: its children have what came after.
+      const drained = shard.closed !== undefined && shard.from(next, 1).length === 0;
+      return {
+        Records: entries.map(({ record: { userIdentity, ...rest } }) =>
           userIdentity === undefined
             ? rest
             : {
@@ -270,12 +283,8 @@ export function streams(world: World): Streams {
                 // This API spells the identity's members in upper camel case, Lambda's event does not.
                 userIdentity: { Type: userIdentity.type, PrincipalId: userIdentity.principalId },
               },
-        );
-      }
-      const drained = stream.closed && until === stream.end;
-      return {
-        Records: records,
-        ...(drained ? {} : { NextShardIterator: iteratorAt(arn, until) }),
+        ),
+        ...(drained ? {} : { NextShardIterator: iteratorAt(arn, id, next) }),
       };
     },
   };

@@ -22,6 +22,8 @@ export interface DynamoDb extends Service {
   load(tableName: string, items: readonly Readonly<Record<string, object>>[]): void;
   /** Feeds a function from a table's stream, as Lambda's event source mapping does. Returns its end. */
   connect(mapping: Mapping): () => void;
+  /** Splits the shards of a table's stream in two, as DynamoDB does when they get busy. */
+  splitShards(tableName: string): void;
   /** How long after it expired an item is deleted; one hour at first. Holds from the next write on. */
   setTtlLag(ms: number): void;
   /**
@@ -71,6 +73,11 @@ export function dynamodb(
     ...batchOperations(tables),
     ...ofStreams,
   };
+  const streamOf = (tableName: string) => {
+    const { stream } = tables.find(tableName);
+    if (stream !== undefined) return stream;
+    throw new AwsError("ResourceNotFoundException", `Table ${tableName} has no stream`);
+  };
   return {
     name: "dynamodb",
     protocol: protocol(new Set(Object.keys(ofStreams))),
@@ -86,12 +93,8 @@ export function dynamodb(
       replica.reset();
       if (ttl !== undefined) for (const row of rows) ttl.add(row);
     },
-    connect(mapping) {
-      const { stream } = tables.find(mapping.table);
-      if (stream === undefined)
-        throw new AwsError("ResourceNotFoundException", `Table ${mapping.table} has no stream`);
-      return startMapping(world, stream, mapping);
-    },
+    connect: (mapping) => startMapping(world, streamOf(mapping.table), mapping),
+    splitShards: (tableName) => streamOf(tableName).split(),
     setTtlLag(ms) {
       ttlLagMs = ms;
     },
