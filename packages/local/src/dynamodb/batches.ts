@@ -2,6 +2,7 @@
 
 import type { z } from "zod";
 import { type Check, type Operation, operation } from "../service.ts";
+import { type Meter, Throttled } from "./capacity.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { invalid } from "./errors.ts";
 import {
@@ -10,9 +11,9 @@ import {
   TransactGetItemsInput,
   TransactWriteItemsInput,
 } from "./inputs.ts";
-import { find, readUnits, writeUnits } from "./items.ts";
+import { charge, find, readUnits, writeUnits } from "./items.ts";
 import { itemCheck, itemsCheck } from "./permissions.ts";
-import { refuseDuplicates, transact, transactionTokens } from "./transactions.ts";
+import { chargeAll, refuseDuplicates, transact, transactionTokens } from "./transactions.ts";
 import type { Item } from "./values.ts";
 import { carryOut, plan, type Write } from "./writes.ts";
 
@@ -35,6 +36,30 @@ const capacities = (wanted: "NONE" | "TOTAL" | undefined, units: ReadonlyMap<str
 
 const count = (units: Map<string, number>, table: string, more: number) =>
   units.set(table, (units.get(table) ?? 0) + more);
+
+type BatchWrite = z.infer<typeof BatchWriteItemInput>["RequestItems"][string][number];
+
+/** A batch leaves out what is throttled, and fails only when nothing of it passed. */
+function throttled() {
+  let refused: Throttled | undefined;
+  let passed = false;
+  return {
+    passes(pay: () => void): boolean {
+      try {
+        pay();
+      } catch (error) {
+        if (!(error instanceof Throttled)) throw error;
+        refused = error;
+        return false;
+      }
+      passed = true;
+      return true;
+    },
+    finish(): void {
+      if (refused !== undefined && !passed) throw refused;
+    },
+  };
+}
 
 /** The one action that an element of `TransactItems` holds. */
 function actionOf(element: TransactItem) {
@@ -73,9 +98,11 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
         const Responses: Record<string, Item[]> = {};
         const UnprocessedKeys: Record<string, unknown> = {};
         const units = new Map<string, number>();
+        const throttling = throttled();
         let bytes = 0;
         for (const [name, request] of requests) {
           const table = catalogue.reading(name, request);
+          const { meter } = catalogue.find(name);
           const { Keys, ...shared } = request;
           const found = Keys.map((Key) => ({ Key, ...find(catalogue, table, { ...shared, Key }) }));
           if (new Set(found.map(({ key }) => key)).size !== found.length)
@@ -87,13 +114,19 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
               left.push(Key);
               continue;
             }
+            const cost = readUnits(row?.size ?? 0, shared.ConsistentRead);
+            if (!throttling.passes(() => meter.read(cost, Key))) {
+              left.push(Key);
+              continue;
+            }
             bytes += row?.size ?? 0;
-            count(units, table.name, readUnits(row?.size ?? 0, shared.ConsistentRead));
+            count(units, table.name, cost);
             if (item !== undefined) items.push(item);
           }
           Responses[name] = items;
           if (left.length > 0) UnprocessedKeys[name] = { ...shared, Keys: left };
         }
+        throttling.finish();
         return { Responses, UnprocessedKeys, ...capacities(ReturnConsumedCapacity, units) };
       },
     }),
@@ -116,28 +149,38 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
         if (total > MAX_BATCH_WRITES)
           throw invalid("Too many items requested for the BatchWriteItem call");
         // All are checked before the first is done.
-        const writes: Write[] = [];
+        const writes: { name: string; meter: Meter; request: BatchWrite; write: Write }[] = [];
         for (const [name, list] of requests) {
-          const { table } = catalogue.find(name);
-          const own = list.map(({ PutRequest, DeleteRequest }) => {
+          const { table, meter } = catalogue.find(name);
+          const own = list.map((request) => {
+            const { PutRequest, DeleteRequest } = request;
             if ((PutRequest === undefined) === (DeleteRequest === undefined))
               throw invalid(
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
               );
-            return PutRequest === undefined
-              ? plan(cache, table, "Delete", { Key: DeleteRequest?.Key })
-              : plan(cache, table, "Put", { Item: PutRequest.Item });
+            const write =
+              PutRequest === undefined
+                ? plan(cache, table, "Delete", { Key: DeleteRequest?.Key })
+                : plan(cache, table, "Put", { Item: PutRequest.Item });
+            return { name, meter, request, write };
           });
-          if (new Set(own.map(({ key }) => key)).size !== own.length)
+          if (new Set(own.map(({ write: { key } }) => key)).size !== own.length)
             throw invalid("Provided list of item keys contains duplicates");
           writes.push(...own);
         }
         const units = new Map<string, number>();
-        for (const write of writes) {
+        const throttling = throttled();
+        const UnprocessedItems: Record<string, BatchWrite[]> = {};
+        for (const { name, meter, request, write } of writes) {
+          if (!throttling.passes(() => charge(meter, write))) {
+            UnprocessedItems[name] = [...(UnprocessedItems[name] ?? []), request];
+            continue;
+          }
           const { before, after } = carryOut(write);
           count(units, write.table.name, writeUnits(before, after));
         }
-        return { UnprocessedItems: {}, ...capacities(ReturnConsumedCapacity, units) };
+        throttling.finish();
+        return { UnprocessedItems, ...capacities(ReturnConsumedCapacity, units) };
       },
     }),
 
@@ -152,7 +195,9 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
       run({ TransactItems, ClientRequestToken, ReturnConsumedCapacity }) {
         const writes = TransactItems.map((element) => {
           const { kind, input } = actionOf(element);
-          return plan(cache, catalogue.find(input.TableName).table, kind, input);
+          const { table, meter } = catalogue.find(input.TableName);
+          const write = plan(cache, table, kind, input);
+          return { ...write, charge: () => charge(meter, write, 2) };
         });
         // After `plan`, so that values are compared in their stored form.
         const remember = tokens.begin(ClientRequestToken, TransactItems);
@@ -174,12 +219,14 @@ export function batchOperations(catalogue: Catalogue): Record<string, Operation>
       run({ TransactItems, ReturnConsumedCapacity }) {
         const units = new Map<string, number>();
         const found = TransactItems.map(({ Get }) => {
-          const { table } = catalogue.find(Get.TableName);
+          const { table, meter } = catalogue.find(Get.TableName);
           const one = find(catalogue, table, Get);
-          count(units, table.name, 2 * readUnits(one.row?.size ?? 0, true));
-          return { table, ...one };
+          const cost = 2 * readUnits(one.row?.size ?? 0, true);
+          count(units, table.name, cost);
+          return { table, charge: () => meter.read(cost, Get.Key), ...one };
         });
         refuseDuplicates(found);
+        chargeAll(found.map(({ charge }) => charge));
         return {
           Responses: found.map(({ item }) => (item === undefined ? {} : { Item: item })),
           ...capacities(ReturnConsumedCapacity, units),

@@ -2,6 +2,7 @@
 
 import type { z } from "zod";
 import { AwsError, type World } from "../service.ts";
+import { type Limits, type Meter, meterOf } from "./capacity.ts";
 import { inUse, invalid, invalidParameters, notFound } from "./errors.ts";
 import { type ExpressionCache, expressionCache } from "./expressions.ts";
 import { type Replica, replicaOf } from "./replica.ts";
@@ -28,6 +29,7 @@ interface Throughput {
 export interface Entry {
   readonly table: Table;
   readonly replica: Replica;
+  readonly meter: Meter;
   readonly arn: string;
   readonly id: string;
   readonly createdAt: number;
@@ -65,7 +67,11 @@ const NO_THROUGHPUT: Throughput = { ReadCapacityUnits: 0, WriteCapacityUnits: 0 
 
 export function catalogue(
   world: World,
-  lags: { readonly ttlMs: () => number; readonly readMs: () => number },
+  settings: {
+    readonly ttlMs: () => number;
+    readonly readMs: () => number;
+    readonly limits: () => Limits;
+  },
 ): Catalogue {
   const { clock, region, account } = world;
   const entries = new Map<string, Entry>();
@@ -190,11 +196,25 @@ export function catalogue(
       checkDefinitions(input.AttributeDefinitions, [keys, ...indexes.map((index) => index.keys)]);
       if (entries.has(name)) throw inUse(`Table already exists: ${name}`);
       const id = world.hex(16);
+      const arn = arnPrefix + name;
       const table = new Table(name, keys, indexes);
       const entry: Entry = {
         table,
-        replica: replicaOf(table, clock.now, lags.readMs),
-        arn: arnPrefix + name,
+        replica: replicaOf(table, clock.now, settings.readMs),
+        meter: meterOf({
+          arn,
+          table,
+          now: clock.now,
+          limits: settings.limits,
+          provisioned: () =>
+            entry.onDemand
+              ? undefined
+              : {
+                  read: entry.throughput.ReadCapacityUnits,
+                  write: entry.throughput.WriteCapacityUnits,
+                },
+        }),
+        arn,
         id: [
           id.slice(0, 8),
           id.slice(8, 12),
@@ -294,7 +314,7 @@ export function catalogue(
               ? "TimeToLive is already enabled"
               : `TimeToLive is active on a different AttributeName: current AttributeName is ${entry.ttl.attribute}`,
           );
-        entry.ttl = startTtl(world, entry.table, attribute, lags.ttlMs);
+        entry.ttl = startTtl(world, entry.table, attribute, settings.ttlMs);
       } else {
         if (entry.ttl === undefined) throw invalid("TimeToLive is already disabled");
         if (entry.ttl.attribute !== attribute)

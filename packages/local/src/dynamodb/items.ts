@@ -1,5 +1,6 @@
 /** Operations on single items, and the walks over many. */
 import { type Operation, operation } from "../service.ts";
+import type { Meter } from "./capacity.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { invalid } from "./errors.ts";
 import { expressions, type Placeholders } from "./expressions.ts";
@@ -37,6 +38,10 @@ export const writeUnits = (before: Row | undefined, after: Row | undefined): num
 
 export const readUnits = (bytes: number, consistent: boolean | undefined): number =>
   Math.max(1, Math.ceil(bytes / 4096)) * (consistent === true ? 1 : 0.5);
+
+/** Counts a write that was planned, by what it finds and puts. @throws {Throttled} */
+export const charge = (meter: Meter, { table, key, keyItem, row }: Write, times = 1): void =>
+  meter.write(times * writeUnits(table.get(key), row), keyItem, row ?? table.get(key));
 
 /** Reads one item by key; `undefined` where there is none. */
 export function find(
@@ -85,8 +90,9 @@ export function itemOperations(catalogue: Catalogue): Record<string, Operation> 
       ReturnValues !== "ALL_OLD"
     )
       throw invalid("ReturnValues can only be ALL_OLD or NONE");
-    const { table } = catalogue.find(input.TableName);
+    const { table, meter } = catalogue.find(input.TableName);
     const planned = plan(cache, table, kind, input);
+    charge(meter, planned);
     const { before, after } = carryOut(planned);
     return {
       Attributes: returned(planned, ReturnValues, before, after, updatedPart),
@@ -99,11 +105,10 @@ export function itemOperations(catalogue: Catalogue): Record<string, Operation> 
     read: (cache: Catalogue["cache"], table: Table, input: ReadInput) => Page,
   ) {
     const table = catalogue.reading(input.TableName, input);
-    const { bytes, ...page } = read(cache, table, input);
-    return {
-      ...page,
-      ...consumed(input.ReturnConsumedCapacity, table, readUnits(bytes, input.ConsistentRead)),
-    };
+    const { cost, ...page } = read(cache, table, input);
+    const units = readUnits(cost.bytes, input.ConsistentRead);
+    catalogue.find(input.TableName).meter.read(units, cost.item, cost.index);
+    return { ...page, ...consumed(input.ReturnConsumedCapacity, table, units) };
   }
 
   return {
@@ -128,14 +133,9 @@ export function itemOperations(catalogue: Catalogue): Record<string, Operation> 
       run: (input) => {
         const table = catalogue.reading(input.TableName, input);
         const { row, item } = find(catalogue, table, input);
-        return {
-          Item: item,
-          ...consumed(
-            input.ReturnConsumedCapacity,
-            table,
-            readUnits(row?.size ?? 0, input.ConsistentRead),
-          ),
-        };
+        const units = readUnits(row?.size ?? 0, input.ConsistentRead);
+        catalogue.find(input.TableName).meter.read(units, input.Key);
+        return { Item: item, ...consumed(input.ReturnConsumedCapacity, table, units) };
       },
     }),
     Query: operation({

@@ -57,8 +57,12 @@ export interface Page {
   readonly Count: number;
   readonly ScannedCount: number;
   readonly LastEvaluatedKey?: Item;
-  /** Bytes read, for the capacity consumed. */
-  readonly bytes: number;
+  /** What was read, for the capacity consumed: bytes, the index, and of a query an item of its partition. */
+  readonly cost: {
+    readonly bytes: number;
+    readonly index: Index | undefined;
+    readonly item: Item | undefined;
+  };
 }
 
 function indexNamed(table: Table, name: string | undefined): Index | undefined {
@@ -168,7 +172,11 @@ function page(
     Count: count,
     ScannedCount: scanned,
     ...(more && last !== undefined ? { LastEvaluatedKey: table.keyItem(last.item, index) } : {}),
-    bytes,
+    cost: {
+      bytes,
+      index,
+      item: input.KeyConditionExpression === undefined ? undefined : last?.item,
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /** Transactions: everything is checked, then every condition decided, and only then anything written. */
 import { hash } from "node:crypto";
 import { AwsError, type Clock } from "../service.ts";
+import { Throttled } from "./capacity.ts";
 import { invalid } from "./errors.ts";
 import type { Row, Table } from "./table.ts";
 import { commit, conditionHolds, outcome, type Write } from "./writes.ts";
@@ -25,6 +26,22 @@ function cancelled(reasons: readonly Reason[]): AwsError {
   );
 }
 
+function throttling(charge: () => void): Reason {
+  try {
+    charge();
+    return FINE;
+  } catch (error) {
+    if (error instanceof Throttled) return { Code: error.reason, Message: error.message };
+    throw error;
+  }
+}
+
+/** Counts all of a transaction's reads. @throws TransactionCanceledException */
+export function chargeAll(charges: readonly (() => void)[]): void {
+  const reasons = charges.map(throttling);
+  if (reasons.some((reason) => reason !== FINE)) throw cancelled(reasons);
+}
+
 export function refuseDuplicates(
   places: readonly { readonly table: Table; readonly key: string }[],
 ): void {
@@ -39,8 +56,11 @@ export function refuseDuplicates(
   }
 }
 
-/** Does all of the writes or none. @throws TransactionCanceledException with one reason for each. */
-export function transact(writes: readonly Write[]): void {
+/**
+ * Does all of the writes or none. `charge` counts a write before it is looked at.
+ * @throws TransactionCanceledException with one reason for each.
+ */
+export function transact(writes: readonly (Write & { readonly charge: () => void })[]): void {
   refuseDuplicates(writes);
   const afters: (Row | undefined)[] = [];
   const reasons: Reason[] = [];
@@ -48,8 +68,10 @@ export function transact(writes: readonly Write[]): void {
   let failed = false;
   for (const write of writes) {
     const before = write.table.get(write.key);
-    let reason = FINE;
-    if (!conditionHolds(write, before)) {
+    let reason = throttling(write.charge);
+    if (reason !== FINE) {
+      // Nothing is decided about what was not let in.
+    } else if (!conditionHolds(write, before)) {
       reason = {
         Code: "ConditionalCheckFailed",
         Message: "The conditional request failed",

@@ -1,6 +1,7 @@
 /** Local DynamoDB, with its streams. */
 import { streamOperations, tableOperations } from "../dynamodb/administration.ts";
 import { batchOperations } from "../dynamodb/batches.ts";
+import type { Limits } from "../dynamodb/capacity.ts";
 import { catalogue } from "../dynamodb/catalogue.ts";
 import { itemOperations } from "../dynamodb/items.ts";
 import { type Mapping, startMapping } from "../dynamodb/mapping.ts";
@@ -31,6 +32,11 @@ export interface DynamoDb extends Service {
    * writes from now on.
    */
   setReadLag(ms: number): void;
+  /**
+   * From how much on requests are throttled, for tables without provisioned capacity and for every partition; nothing at
+   * first. A clock that stands still refills nothing.
+   */
+  setLimits(limits: Limits): void;
 }
 
 const STREAMS_TARGET = "DynamoDBStreams_20120810";
@@ -65,7 +71,12 @@ export function dynamodb(
 ): DynamoDb {
   let ttlLagMs = options.ttlLagMs ?? HOUR_MS;
   let readLagMs = options.readLagMs ?? 0;
-  const tables = catalogue(world, { ttlMs: () => ttlLagMs, readMs: () => readLagMs });
+  let limits: Limits = {};
+  const tables = catalogue(world, {
+    ttlMs: () => ttlLagMs,
+    readMs: () => readLagMs,
+    limits: () => limits,
+  });
   const ofStreams = streamOperations(tables);
   const operations: Record<string, Operation> = {
     ...tableOperations(tables),
@@ -100,6 +111,9 @@ export function dynamodb(
     },
     setReadLag(ms) {
       readLagMs = ms;
+    },
+    setLimits(wanted) {
+      limits = wanted;
     },
   };
 }
