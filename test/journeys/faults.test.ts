@@ -8,6 +8,7 @@ import {
 import { PurgeQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import type { Fault } from "@stint/local/faults";
 import { demoJobPayload } from "@stint/local/payloads";
+import { letsRulesIn } from "@stint/local/roles";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { expectProblem } from "./traces.ts";
 import {
@@ -16,6 +17,7 @@ import {
   drive,
   expectOver,
   intercept,
+  RULES,
   scheduleOf,
   schedules,
   storedOf,
@@ -648,6 +650,7 @@ describe("consumers of the stream", () => {
     const arn = world.aws.functions.set("listener", async (event: { detail: never }) => {
       events.push(event.detail);
     });
+    world.aws.functions.setPolicy("listener", letsRulesIn(arn, RULES));
     await bridge.send(
       new PutRuleCommand({
         Name: "all",

@@ -8,6 +8,7 @@ import {
   CreateQueueCommand,
   GetQueueAttributesCommand,
   ReceiveMessageCommand,
+  SetQueueAttributesCommand,
   SQSClient,
 } from "@aws-sdk/client-sqs";
 import { GetParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
@@ -15,9 +16,10 @@ import { DuckDBInstance } from "@duckdb/node-api";
 import { FACTS } from "@stint/core/audit";
 import { eventDetail } from "@stint/core/events";
 import { demoJobPayload } from "@stint/local/payloads";
+import { letsRulesIn } from "@stint/local/roles";
 import { webhookSecret } from "@stint/local/stint";
 import { beforeAll, describe, expect, test } from "vitest";
-import { assertNothingLives, drive, intercept, type Witness, watch } from "./witness.ts";
+import { assertNothingLives, drive, intercept, RULES, type Witness, watch } from "./witness.ts";
 import { type Answer, type CallOptions, createWorld, grantIn, type World } from "./world.ts";
 
 let world: World;
@@ -58,6 +60,10 @@ async function busListener(): Promise<string> {
   const { Attributes } = await sqs.send(
     new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ["QueueArn"] }),
   );
+  const arn = Attributes?.QueueArn ?? "";
+  await sqs.send(
+    new SetQueueAttributesCommand({ QueueUrl, Attributes: { Policy: letsRulesIn(arn, RULES) } }),
+  );
   const bridge = new EventBridgeClient(world.administrator);
   const rule = { Name: "all", EventBusName: "stint" };
   await bridge.send(
@@ -67,7 +73,7 @@ async function busListener(): Promise<string> {
     new PutTargetsCommand({
       Rule: rule.Name,
       EventBusName: rule.EventBusName,
-      Targets: [{ Id: "queue", Arn: Attributes?.QueueArn ?? "" }],
+      Targets: [{ Id: "queue", Arn: arn }],
     }),
   );
   return QueueUrl;

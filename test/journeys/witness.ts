@@ -68,6 +68,9 @@ export function intercept(
   };
 }
 
+/** Every rule of the account, for the policies of what listens to the bus. */
+export const RULES = "arn:aws:events:us-east-1:000000000000:rule/*";
+
 export async function watch(world: World): Promise<Witness> {
   const sessions: Session[] = [];
   const records: AuditRecord[] = [];

@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { createAuthorizer } from "./authorize.ts";
 import { type AdvancingClock, createClock } from "./clock.ts";
-import { createFaults, type FaultError, type FaultPlan } from "./faults.ts";
+import { createFaults, type FaultPlan, under } from "./faults.ts";
 import { createFunctions, type Functions } from "./functions.ts";
 import {
   AwsError,
@@ -114,11 +114,6 @@ const invalidInput = (error: z.ZodError, protocol: Service["protocol"]): AwsErro
   return new AwsError(code, `${count}: ${texts.join("; ")}`);
 };
 
-const failure = (error: FaultError): Error =>
-  error === "timeout"
-    ? new NoAnswer()
-    : new AwsError(error.code, error.message ?? "Injected fault", error.status ?? 500);
-
 /** One AWS account in this process. */
 export const createLocalAws = <S extends ServiceFactories = Record<never, never>>(
   options: LocalAwsOptions<S> = {},
@@ -142,7 +137,9 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
     clock,
     random: seededRandom(seed),
     background: background.start,
-    mayDeliver: (target) => sts.assertMayDeliver(target),
+    mayDeliver: (target, policy) => sts.assertMayDeliver(target, policy),
+    trusts: (roleArn, service) => sts.trusts(roleArn, service),
+    faults,
   });
   // Request ids have randomness of their own: a retry more must not change what services draw.
   const requestRandom = seededRandom(seed ^ 0x5bd1e995);
@@ -153,7 +150,7 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
   const authorizer = createAuthorizer({ world, iam });
   const { authorize } = authorizer;
   const sts = createSts(world, { iam, sessions, authorizer });
-  const functions = createFunctions(world, report);
+  const functions = createFunctions(world, { failed: report, faults });
   const made: Record<string, Service> = {};
   for (const [name, factory] of Object.entries(options.services ?? {})) made[name] = factory(world);
   const services = new Map<string, Service>();
@@ -238,17 +235,13 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
     if (!parsed.success) throw invalidInput(parsed.error, service.protocol);
     const input = parsed.data;
 
-    const strike = faults.strike(service.name, name, input);
-    if (strike.delayMs > 0) {
-      await clock.sleep(strike.delayMs);
-      assertAlive(identity, request, service.name);
-    }
-    if (strike.refuse !== undefined) throw failure(strike.refuse);
     const call: Call = { caller, request, requestId };
-    authorize(service.name, operation.authorize(input, call), call);
-    let output: unknown;
-    for (let run = 0; run < strike.runs; run += 1) output = await operation.run(input, call);
-    if (strike.failAfter !== undefined) throw failure(strike.failAfter);
+    const strike = faults.strike(service.name, name, input);
+    const admit = () => {
+      if (strike.delayMs > 0) assertAlive(identity, request, service.name);
+      authorize(service.name, operation.authorize(input, call), call);
+    };
+    const output = await under(strike, clock, admit, () => operation.run(input, call));
     return service.protocol.render(output, name, { requestId, request });
   };
 

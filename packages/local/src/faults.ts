@@ -1,4 +1,11 @@
-/** The fault plan: which calls are refused, fail after their effect, are delayed, or happen twice. */
+/**
+ * The fault plan: which calls are refused, fail after their effect, are delayed, or happen twice. What AWS does by itself
+ * can be struck as well: what a schedule or rule sends (service `scheduler` or `events`, operation `Deliver`), and each
+ * attempt to run a function (service `lambda`, operation `Run`, whose input has `functionName`).
+ */
+
+import { AwsError, type Clock } from "./service.ts";
+import { NoAnswer } from "./transport.ts";
 
 /** An error to answer with, or `timeout`: no answer at all within the client's patience. */
 export type FaultError =
@@ -18,8 +25,9 @@ export interface Fault {
   /**
    * `refuse`: the error, and no effect. `fail-after`: the effect, and then the error.
    * `delay`: waits on the local clock first. `duplicate`: runs twice, answers with the last.
+   * `lose`: says that it was done, and does nothing; for deliveries and deletions alone, which answer nothing more.
    */
-  readonly kind: "refuse" | "fail-after" | "delay" | "duplicate";
+  readonly kind: "refuse" | "fail-after" | "delay" | "duplicate" | "lose";
   /** Default: `InternalFailure`, status 500. */
   readonly error?: FaultError;
   /** For `delay`. */
@@ -51,6 +59,9 @@ export interface FaultPlan {
   strike(service: string, operation: string, input: unknown): Strike;
 }
 
+/** Operations that can be lost. */
+export const LOSABLE = /^(Deliver$|Delete)/;
+
 const DEFAULT_ERROR: FaultError = {
   code: "InternalFailure",
   status: 500,
@@ -58,6 +69,27 @@ const DEFAULT_ERROR: FaultError = {
 };
 
 const none: Strike = { delayMs: 0, runs: 1 };
+
+const failure = (error: FaultError): Error =>
+  error === "timeout"
+    ? new NoAnswer()
+    : new AwsError(error.code, error.message ?? "Injected fault", error.status ?? 500);
+
+/** Does something once, or as a strike has it. `admit` has to let it pass first, whatever comes of it then. */
+export async function under<T>(
+  strike: Strike,
+  clock: Clock,
+  admit: () => void,
+  run: () => T | Promise<T>,
+): Promise<T | undefined> {
+  if (strike.delayMs > 0) await clock.sleep(strike.delayMs);
+  if (strike.refuse !== undefined) throw failure(strike.refuse);
+  admit();
+  let output: T | undefined;
+  for (let times = 0; times < strike.runs; times += 1) output = await run();
+  if (strike.failAfter !== undefined) throw failure(strike.failAfter);
+  return output;
+}
 
 /** An empty plan. */
 export const createFaults = (): FaultPlan => {
@@ -67,6 +99,8 @@ export const createFaults = (): FaultPlan => {
     add(fault) {
       if (fault.kind === "delay" && !(fault.delayMs !== undefined && fault.delayMs >= 0))
         throw new RangeError("a delay needs delayMs, zero or more");
+      if (fault.kind === "lose" && !LOSABLE.test(fault.operation ?? ""))
+        throw new RangeError("only a delivery or a deletion can be lost: say which operation");
       count += 1;
       const id = `fault-${count}`;
       plan.set(id, { ...fault, matched: 0, struck: 0 });
@@ -92,6 +126,7 @@ export const createFaults = (): FaultPlan => {
           strike = { ...strike, delayMs: strike.delayMs + (fault.delayMs ?? 0) };
         else if (fault.kind === "refuse") strike = { ...strike, refuse: error };
         else if (fault.kind === "fail-after") strike = { ...strike, failAfter: error };
+        else if (fault.kind === "lose") strike = { ...strike, runs: 0 };
         else strike = { ...strike, runs: strike.runs + 1 };
       }
       return strike;

@@ -1,5 +1,6 @@
 /** Functions: handlers of this process under an ARN, invoked directly or, with AWS's retries, asynchronously. */
-import { AwsError, type World } from "./service.ts";
+import { type FaultPlan, under } from "./faults.ts";
+import { AwsError, type Delivery, type World } from "./service.ts";
 import { uuid } from "./uuid.ts";
 
 export interface FunctionContext {
@@ -22,6 +23,10 @@ export interface Functions {
   /** Adds or replaces a function. @returns its ARN. */
   set(name: string, handler: FunctionHandler, options?: FunctionOptions): string;
   delete(name: string): boolean;
+  /** The policy that rests on a function: who may invoke it besides its account's roles. @throws {AwsError} */
+  policy(name: string): string | undefined;
+  /** @throws {AwsError} `ResourceNotFoundException` */
+  setPolicy(name: string, policy: string | undefined): void;
   /** Invokes it and resolves with its answer, or rejects with what it threw. */
   invoke(name: string, event: unknown): Promise<unknown>;
 }
@@ -29,16 +34,29 @@ export interface Functions {
 // AWS retries an asynchronous invocation twice: after one minute, and two more minutes.
 const RETRY_AFTER_MS = [60_000, 120_000];
 
+const nameIn = (arn: string): string => arn.split(":")[6] ?? "";
+
 /** A copy as JSON would carry it: a function and its caller share no objects. */
 const overTheWire = (value: unknown): unknown =>
   value === undefined ? null : (JSON.parse(JSON.stringify(value) ?? "null") as unknown);
 
-/** @param failed hears of every failed attempt of an asynchronous invocation. */
+/** @param options.failed hears of every failed attempt of an asynchronous invocation. */
 export const createFunctions = (
   world: World,
-  failed: (error: unknown, functionName: string) => void,
+  options: {
+    readonly failed: (error: unknown, functionName: string) => void;
+    readonly faults: FaultPlan;
+  },
 ): Functions => {
-  const functions = new Map<string, { handler: FunctionHandler; options: FunctionOptions }>();
+  const { failed, faults } = options;
+  const functions = new Map<
+    string,
+    {
+      readonly handler: FunctionHandler;
+      readonly options: FunctionOptions;
+      policy: string | undefined;
+    }
+  >();
   const arnOf = (name: string) =>
     `arn:aws:lambda:${world.region}:${world.account}:function:${name}`;
   const find = (name: string) => {
@@ -63,15 +81,18 @@ export const createFunctions = (
     });
     // The cast undoes `never`: handlers declare the event that they expect, and check it themselves.
     const run = handler as (event: unknown, context: FunctionContext) => Promise<unknown>;
-    try {
-      const answer = (async () =>
-        run(overTheWire(event), {
-          awsRequestId: requestId,
-          invokedFunctionArn: arnOf(name),
-          functionName: name,
-          getRemainingTimeInMillis: () => Math.max(0, until - clock.now()),
-        }))();
+    const runOnce = async () => {
+      const answer = run(overTheWire(event), {
+        awsRequestId: requestId,
+        invokedFunctionArn: arnOf(name),
+        functionName: name,
+        getRemainingTimeInMillis: () => Math.max(0, until - clock.now()),
+      });
       return overTheWire(await Promise.race([answer, timeout]));
+    };
+    const strike = faults.strike("lambda", "Run", { functionName: name, event });
+    try {
+      return await under(strike, clock, () => {}, runOnce);
     } finally {
       cancel();
     }
@@ -101,11 +122,14 @@ export const createFunctions = (
       }
     });
 
-  world.onDeliver("lambda", async ({ arn, payload }) => {
-    const name = arn.split(":")[6] ?? "";
+  const found = (arn: string) => {
+    const name = nameIn(arn);
     if (arn.split(":").slice(0, 7).join(":") !== arnOf(name))
       throw new AwsError("ResourceNotFoundException", `Function not found: ${arn}`, 404);
-    find(name);
+    return { name, ...find(name) };
+  };
+  const receive = async ({ arn, payload }: Delivery) => {
+    const { name } = found(arn);
     let event: unknown;
     try {
       event = JSON.parse(payload);
@@ -116,13 +140,18 @@ export const createFunctions = (
       );
     }
     invokeLater(name, payload, event, 0, uuid(world));
-  });
+  };
+  world.onDeliver("lambda", { receive, policyOf: (arn) => found(arn).policy });
 
   return {
     set(name, handler, options = {}) {
       if (!/^[A-Za-z0-9-_]{1,64}$/.test(name)) throw new RangeError(`not a function name: ${name}`);
-      functions.set(name, { handler, options });
+      functions.set(name, { handler, options, policy: functions.get(name)?.policy });
       return arnOf(name);
+    },
+    policy: (name) => find(name).policy,
+    setPolicy(name, policy) {
+      find(name).policy = policy;
     },
     delete: (name) => functions.delete(name),
     invoke: (name, event) => attempt(name, event, uuid(world)),

@@ -5,6 +5,7 @@ import { checked, jsonOf } from "@stint/functions/edge";
 import { asGrantError, problem } from "@stint/functions/problem";
 import * as z from "zod";
 import type { DevReply, DevRequest } from "./dev.ts";
+import { LOSABLE } from "./faults.ts";
 import type { LocalIssuer } from "./issuer.ts";
 import type { StandIn } from "./stand-ins.ts";
 import type { StintAws } from "./stint.ts";
@@ -26,7 +27,7 @@ const faultRequest = z
   .strictObject({
     service: z.string().exactOptional(),
     operation: z.string().exactOptional(),
-    kind: z.enum(["refuse", "fail-after", "delay", "duplicate"]),
+    kind: z.enum(["refuse", "fail-after", "delay", "duplicate", "lose"]),
     times: z.int().min(1).exactOptional(),
     skip: z.int().min(0).exactOptional(),
     delayMs: z.int().min(0).max(600_000).exactOptional(),
@@ -44,10 +45,26 @@ const faultRequest = z
   .refine(({ kind, delayMs }) => (kind === "delay") === (delayMs !== undefined), {
     path: ["delayMs"],
     message: "goes with the kind delay and with no other",
+  })
+  .refine(({ kind, operation = "" }) => kind !== "lose" || LOSABLE.test(operation), {
+    path: ["operation"],
+    message:
+      "is to be Deliver or a deletion where it is lost: nothing else answers without a result",
   });
 
-/** As in the scope of a signature. */
-const SERVICES = ["dynamodb", "events", "iam", "kms", "s3", "scheduler", "sqs", "ssm", "sts"];
+/** As in the scope of a signature; `lambda` for what functions run. */
+const SERVICES = [
+  "dynamodb",
+  "events",
+  "iam",
+  "kms",
+  "lambda",
+  "s3",
+  "scheduler",
+  "sqs",
+  "ssm",
+  "sts",
+];
 
 /** A month takes about a minute to live through; ten thousand years would never answer. */
 const LONGEST_STEP_SECONDS = 720 * 3600;

@@ -69,3 +69,21 @@ export const policyOf = (allowed: readonly Permission<string>[]): string =>
       ...(condition === undefined ? {} : { Condition: condition }),
     })),
   });
+
+/**
+ * A policy for a queue or function that lets in what EventBridge's rules send.
+ * @param rules ARN of the rule, or a pattern for several
+ */
+export const letsRulesIn = (target: string, rules: string): string =>
+  JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Effect: "Allow",
+        Principal: { Service: "events.amazonaws.com" },
+        Action: target.startsWith("arn:aws:lambda:") ? "lambda:InvokeFunction" : "sqs:SendMessage",
+        Resource: target,
+        Condition: { ArnLike: { "aws:SourceArn": rules } },
+      },
+    ],
+  });

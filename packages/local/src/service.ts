@@ -158,12 +158,22 @@ export interface World {
   readonly hex: (bytes: number) => string;
   /**
    * Sends one payload to a target by its ARN (a function: asynchronous invocation; a queue: a message), as an AWS
-   * service does on a rule's or schedule's behalf. With `roleArn`, that role's policies must allow it.
+   * service does on a rule's or schedule's behalf. With `roleArn`, that role's policies must allow it; an event without
+   * one needs the target's own policy.
    * Rejects with AwsError when it was refused or the target failed.
    */
   readonly deliver: (target: Delivery) => Promise<void>;
   /** Services announce what they can receive: `onDeliver("sqs", …)`. */
-  readonly onDeliver: (service: string, receive: (target: Delivery) => Promise<void>) => void;
+  readonly onDeliver: (
+    service: string,
+    receiver: {
+      readonly receive: (target: Delivery) => Promise<void>;
+      /** The policy that rests on the target itself. @throws {AwsError} for a target that is not there */
+      readonly policyOf: (arn: string) => string | undefined;
+    },
+  ) => void;
+  /** Whether a role's trust policy lets a service assume it. */
+  readonly trusts: (roleArn: string, service: string) => boolean;
   /**
    * Background work that an answer does not wait for (stream pumps, async invocations), tracked so that
    * `settle()` can wait until nothing is under way.
@@ -176,6 +186,8 @@ export interface Delivery {
   /** JSON text, or whatever the sender sends. */
   readonly payload: string;
   readonly roleArn?: string;
+  /** What it is sent for (a rule's ARN), for the target's policy. */
+  readonly sourceArn?: string;
   /** Which service sends it: `scheduler.amazonaws.com`, `events.amazonaws.com`. */
   readonly sender: string;
   /** For FIFO queues. */

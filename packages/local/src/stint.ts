@@ -58,7 +58,7 @@ import type { VerifierOptions } from "@stint/pipelines/verify";
 import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
 import type { FunctionHandler } from "./functions.ts";
 import type { LocalIssuer } from "./issuer.ts";
-import { arns, functionName, NAMES, policyOf, resources } from "./roles.ts";
+import { arns, functionName, letsRulesIn, NAMES, policyOf, resources } from "./roles.ts";
 import { dynamodb } from "./services/dynamodb.ts";
 import { events } from "./services/events.ts";
 import { s3 } from "./services/s3.ts";
@@ -203,7 +203,8 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     function: (event) => invoke("revoke", event),
     reportBatchItemFailures: true,
   });
-  await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
+  const sweepRule = await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
+  aws.functions.setPolicy(functionName("sweep"), letsRulesIn(arn.function("sweep"), sweepRule));
   return { invoke, app, settings };
 }
 
@@ -416,11 +417,13 @@ function targetRoles(config: Config, account: string): ReadonlySet<string> {
   );
 }
 
-async function scheduleSweep(bridge: EventBridgeClient, target: string): Promise<void> {
-  await bridge.send(
+/** @returns the rule's ARN */
+async function scheduleSweep(bridge: EventBridgeClient, target: string): Promise<string> {
+  const { RuleArn = "" } = await bridge.send(
     new PutRuleCommand({ Name: NAMES.sweepRule, ScheduleExpression: "rate(1 minute)" }),
   );
   await bridge.send(
     new PutTargetsCommand({ Rule: NAMES.sweepRule, Targets: [{ Id: "sweep", Arn: target }] }),
   );
+  return RuleArn;
 }

@@ -1,6 +1,7 @@
 /** What services are given: identity of the account, time, seeded randomness, deliveries, background work. */
 
 import type { AdvancingClock } from "./clock.ts";
+import { type FaultPlan, under } from "./faults.ts";
 import { AwsError, type Delivery, type World } from "./service.ts";
 
 /** Uniform in [0, 1) from a 32-bit seed (mulberry32): not for secrets that matter outside of this process. */
@@ -45,16 +46,21 @@ export const createBackground = (clock: AdvancingClock, failed: (error: unknown)
   };
 };
 
-/** @param options.mayDeliver rejects with AwsError where a role is given that must not send this. */
+/**
+ * @param options.mayDeliver throws AwsError where neither the role that is given nor the target's own policy lets it in
+ * @param options.trusts whether a role lets a service assume it
+ */
 export const createWorld = (options: {
   readonly account: string;
   readonly region: string;
   readonly clock: AdvancingClock;
   readonly random: () => number;
   readonly background: World["background"];
-  readonly mayDeliver: (target: Delivery) => void;
+  readonly mayDeliver: (target: Delivery, policy: string | undefined) => void;
+  readonly trusts: World["trusts"];
+  readonly faults: FaultPlan;
 }): World => {
-  const receivers = new Map<string, (target: Delivery) => Promise<void>>();
+  const receivers = new Map<string, Parameters<World["onDeliver"]>[1]>();
   const { account, region, clock, random, background } = options;
   return {
     account,
@@ -63,20 +69,22 @@ export const createWorld = (options: {
     random,
     background,
     hex: (bytes) => hexOf(random, bytes),
-    onDeliver: (service, receive) => {
-      receivers.set(service, receive);
+    trusts: options.trusts,
+    onDeliver: (service, receiver) => {
+      receivers.set(service, receiver);
     },
     async deliver(target) {
       const service = target.arn.split(":")[2] ?? "";
-      const receive = receivers.get(service);
-      if (receive === undefined)
+      const receiver = receivers.get(service);
+      if (receiver === undefined)
         throw new AwsError(
           "ResourceNotFoundException",
           `Nothing here receives for ${target.arn}`,
           404,
         );
-      options.mayDeliver(target);
-      await receive(target);
+      const strike = options.faults.strike(target.sender.split(".")[0] ?? "", "Deliver", target);
+      const admit = () => options.mayDeliver(target, receiver.policyOf(target.arn));
+      await under(strike, clock, admit, () => receiver.receive(target));
     },
   };
 };

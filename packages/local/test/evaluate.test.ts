@@ -124,7 +124,8 @@ const resourceRules: readonly Row[] = [
   ["naming another session grants nothing", { resource: [allow({ Principal: { AWS: `${SESSION}2` } })] }, NO],
   ["naming a service grants nothing to a role", { resource: [allow({ Principal: { Service: "events.amazonaws.com" } })] }, NO],
   ["naming a service grants to that service", { by: { kind: "service", service: "events.amazonaws.com" }, resource: [allow({ Principal: { Service: "events.amazonaws.com" } })] }, "allowed"],
-  ["everybody is not a service", { by: { kind: "service", service: "events.amazonaws.com" }, resource: [allow({ Principal: { AWS: "*" } })] }, "implicitDeny resource"],
+  ["everybody is also AWS's services", { by: { kind: "service", service: "events.amazonaws.com" }, resource: [allow({ Principal: { AWS: "*" } })] }, "allowed"],
+  ["denying everybody denies services too", { by: { kind: "service", service: "events.amazonaws.com" }, resource: [allow({ Principal: { Service: "events.amazonaws.com" } }), deny({ Principal: "*" })] }, "explicitDeny resource"],
   ["denying the role denies its sessions", { identity: [allow()], resource: [deny({ Principal: { AWS: ROLE } })] }, "explicitDeny resource"],
   ["denying the account denies everyone in it", { identity: [allow()], resource: [deny({ Principal: { AWS: ACCOUNT } })] }, "explicitDeny resource"],
   ["a deny with NotPrincipal spares whom it lists by session, role and account", { identity: [allow()], resource: [deny({ NotPrincipal: { AWS: [SESSION, ROLE, ROOT] } })] }, "allowed"],
@@ -139,6 +140,7 @@ const t = (more: Json): Json => ({ Effect: "Allow", Action: "sts:AssumeRole", ..
 // biome-ignore format: one case a line
 const trustRules: readonly Row[] = [
   ["a trust policy that names nobody here refuses whatever identity policies say", { identity: [allow()], trust: [t({ Principal: { AWS: USER } })] }, "implicitDeny resource"],
+  ["trust in everybody lends the role to no service", { by: { kind: "service", service: "lambda.amazonaws.com" }, trust: [t({ Principal: { AWS: "*" } })] }, "implicitDeny resource"],
   ["trust in the role suffices", { trust: [t({ Principal: { AWS: ROLE } })] }, "allowed"],
   ["trust in the session suffices", { trust: [t({ Principal: { AWS: SESSION } })] }, "allowed"],
   ["trust in the account needs an identity policy", { trust: [t({ Principal: { AWS: ROOT } })] }, NO],

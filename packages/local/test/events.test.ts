@@ -21,8 +21,9 @@ import { SetQueueAttributesCommand } from "@aws-sdk/client-sqs";
 import { describe, expect, test } from "vitest";
 import { nextTime, parseExpression } from "../src/events/expression.ts";
 import { compilePattern } from "../src/events/pattern.ts";
+import { letsRulesIn } from "../src/roles.ts";
 import { events as createEvents } from "../src/services/events.ts";
-import { failure, messaging } from "./messaging.ts";
+import { failure, messaging, RULES } from "./messaging.ts";
 
 const event = {
   version: "0",
@@ -190,8 +191,8 @@ describe("patterns", () => {
 const bus = async (targets: (arns: { in: string; dead: string }) => Partial<Target>[]) => {
   const world = messaging();
   const { events, aws } = world;
-  const queue = await world.createQueue("in");
-  const dead = await world.createQueue("dead");
+  const queue = await world.createTarget("in");
+  const dead = await world.createTarget("dead");
   await events.send(new CreateEventBusCommand({ Name: "stint" }));
   await events.send(
     new PutRuleCommand({
@@ -274,6 +275,7 @@ describe("events", () => {
     const arn = aws.functions.set("handler", async (given: unknown) => {
       seen.push(given);
     });
+    aws.functions.setPolicy("handler", letsRulesIn(arn, RULES));
     await put([{ Arn: arn, InputPath: "$.detail.id" }]);
     await emit();
     expect(seen).toEqual(["g1"]);
@@ -363,6 +365,52 @@ describe("events", () => {
         },
       },
     ]);
+  });
+});
+
+describe("a target without a role", () => {
+  const ARN = "arn:aws:sqs:us-east-1:000000000000:in";
+  const rule = (name: string) => `arn:aws:events:us-east-1:000000000000:rule/${name}`;
+  test.each([
+    ["nothing where it lets no one in", "", 0],
+    ["what a rule sends that it lets in", letsRulesIn(ARN, rule("stint/ended")), 1],
+    ["nothing where it lets another rule in", letsRulesIn(ARN, rule("stint/other")), 0],
+    [
+      "nothing where it lets another service in",
+      letsRulesIn(ARN, RULES).replace("events.", "sns."),
+      0,
+    ],
+    [
+      "nothing where it denies it",
+      letsRulesIn(ARN, RULES).replace(
+        '"Statement":[',
+        '"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:SendMessage","Resource":"*"},',
+      ),
+      0,
+    ],
+  ])("gets %s", async (_, Policy, count) => {
+    const { emit, bodies, dead, receive, queue, sqs } = await bus(({ dead: letters }) => [
+      { DeadLetterConfig: { Arn: letters } },
+    ]);
+    await sqs.send(new SetQueueAttributesCommand({ QueueUrl: queue.url, Attributes: { Policy } }));
+    await emit();
+    expect(await bodies()).toHaveLength(count);
+    const [letter] = await receive(dead.url);
+    expect(letter?.MessageAttributes?.ERROR_CODE?.StringValue).toBe(
+      count === 1 ? undefined : "AccessDeniedException",
+    );
+  });
+
+  test("is a function only where its own policy says so", async () => {
+    const { aws, put, emit } = await bus(() => []);
+    const seen: unknown[] = [];
+    const arn = aws.functions.set("handler", async (given: unknown) => void seen.push(given));
+    await put([{ Arn: arn }]);
+    await emit();
+    expect(seen).toEqual([]);
+    aws.functions.setPolicy("handler", letsRulesIn(arn, RULES));
+    await emit();
+    expect(seen).toHaveLength(1);
   });
 });
 
@@ -556,8 +604,8 @@ describe("rules and targets", () => {
 
 describe("schedules", () => {
   test("a rate fires on the clock with AWS's scheduled event, until it is disabled", async () => {
-    const { aws, events, createQueue, receive } = messaging();
-    const { arn, url } = await createQueue("ticks");
+    const { aws, events, createTarget, receive } = messaging();
+    const { arn, url } = await createTarget("ticks");
     const { RuleArn } = await events.send(
       new PutRuleCommand({ Name: "sweep", ScheduleExpression: "rate(1 minute)" }),
     );

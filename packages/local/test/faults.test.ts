@@ -122,6 +122,34 @@ describe("a fault", () => {
   });
 });
 
+describe("a fault of a function's run", () => {
+  const run = { service: "lambda", operation: "Run" };
+  const counting = () => {
+    let runs = 0;
+    aws.functions.set("count", async () => ++runs);
+    return () => aws.functions.invoke("count", {});
+  };
+
+  test("keeps it from running, or lets it fail when its work is done", async () => {
+    const invoke = counting();
+    aws.faults.add({ ...run, kind: "refuse", times: 1 });
+    aws.faults.add({ ...run, kind: "fail-after", times: 1, skip: 1 });
+    await expect(invoke()).rejects.toThrow("Injected fault");
+    await expect(invoke()).rejects.toThrow("Injected fault");
+    expect(await invoke()).toBe(2);
+  });
+
+  test("runs it twice, for what is delivered at least once", async () => {
+    const invoke = counting();
+    aws.faults.add({
+      ...run,
+      kind: "duplicate",
+      when: (input) => (input as { functionName: string }).functionName === "count", // as the kernel gives it
+    });
+    expect(await invoke()).toBe(2);
+  });
+});
+
 test("a session that ends during a delay is dead when its call arrives", async () => {
   const { aws, role, assume, client } = createAccount({ services: { dynamodb: toyDynamodb } });
   await role("app");
@@ -147,6 +175,15 @@ describe("a plan", () => {
       refuse: { code: "A" },
     });
     expect(faults.list().map(({ struck }) => struck)).toEqual([1, 1, 0, 1]);
+  });
+
+  test("loses deliveries and deletions, and nothing that has an answer", () => {
+    const faults = createFaults();
+    faults.add({ operation: "Deliver", kind: "lose" });
+    faults.add({ service: "sqs", operation: "DeleteMessage", kind: "lose" });
+    expect(faults.strike("events", "Deliver", {}).runs).toBe(0);
+    expect(() => faults.add({ kind: "lose" })).toThrow(RangeError);
+    expect(() => faults.add({ operation: "PutItem", kind: "lose" })).toThrow(RangeError);
   });
 
   test("takes no delay without its length", () => {

@@ -335,8 +335,9 @@ describe("functions", () => {
     });
   });
 
-  const deliver = (world: World, arn: string) =>
-    world.deliver({ arn, payload: '{"a":1}', sender: "events.amazonaws.com" });
+  // Lambda itself, as of a failed invocation: EventBridge would need the function's policy.
+  const sender = "lambda.amazonaws.com";
+  const deliver = (world: World, arn: string) => world.deliver({ arn, payload: '{"a":1}', sender });
 
   test("delivered to, run in the background and are tried again after one and two minutes", async () => {
     const { aws } = withToy();
@@ -380,9 +381,9 @@ describe("functions", () => {
     await expect(deliver(aws.world, "arn:aws:sns:us-east-1:000000000000:t")).rejects.toMatchObject({
       code: "ResourceNotFoundException",
     });
-    await expect(
-      aws.world.deliver({ arn, payload: "{", sender: "events.amazonaws.com" }),
-    ).rejects.toMatchObject({ code: "InvalidRequestContentException" });
+    await expect(aws.world.deliver({ arn, payload: "{", sender })).rejects.toMatchObject({
+      code: "InvalidRequestContentException",
+    });
   });
 
   test("are reached on a role's behalf only where it trusts the sender and may invoke them", async () => {

@@ -4,12 +4,16 @@ import { SchedulerClient } from "@aws-sdk/client-scheduler";
 import { CreateQueueCommand, ReceiveMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { createLocalAws } from "../src/aws.ts";
 import { createVirtualClock } from "../src/clock.ts";
+import { letsRulesIn } from "../src/roles.ts";
 import { events } from "../src/services/events.ts";
 import { scheduler } from "../src/services/scheduler.ts";
 import { sqs } from "../src/services/sqs.ts";
 
 /** Where the virtual clock begins: a full minute. */
 export const start = Date.UTC(2026, 0, 5, 12, 0, 0);
+
+/** Every rule of the account. */
+export const RULES = "arn:aws:events:us-east-1:000000000000:rule/*";
 
 /** Local AWS with the three services and real SDK clients of the administrator. */
 export function messaging() {
@@ -37,6 +41,10 @@ export function messaging() {
     );
     return { url: QueueUrl, arn: `arn:aws:sqs:us-east-1:000000000000:${QueueName}` };
   };
+
+  /** A queue that takes what rules send. */
+  const createTarget = (name: string) =>
+    createQueue(name, { Policy: letsRulesIn(`arn:aws:sqs:us-east-1:000000000000:${name}`, RULES) });
 
   /** What can be received right now; it stays in the queue, invisible. */
   const receive = async (url: string, options: Partial<ReceiveMessageCommand["input"]> = {}) => {
@@ -84,7 +92,7 @@ export function messaging() {
     return `arn:aws:iam::000000000000:role/${RoleName}`;
   };
 
-  return { aws, ...clients, createQueue, receive, createRole };
+  return { aws, ...clients, createQueue, createTarget, receive, createRole };
 }
 
 /** What an SDK call fails with: the name and message that a caller sees. */

@@ -159,6 +159,51 @@ describe("one-time schedules", () => {
     expect(() => aws.services.scheduler.configure({ fireLateMs: 60_000 })).toThrow(RangeError);
   });
 
+  test("at random it is late by up to 59 seconds, each time anew", async () => {
+    const { create, aws, fired } = await setUp();
+    aws.services.scheduler.configure({ fireLateMs: "random" });
+    for (let at = 0; at < 20; at++) await create({ Name: `s${at}` });
+    await aws.advance(10 * minutes - 1);
+    expect(await fired()).toBe(0);
+    await aws.advance(20_000);
+    const early = (await fired()) + (await fired());
+    expect(early).toBeGreaterThan(0);
+    expect(early).toBeLessThan(20);
+    await aws.advance(39_001);
+    expect((await fired()) + (await fired())).toBe(20 - early);
+  });
+
+  test("a role that Scheduler may not assume is refused, as one that is not there", async () => {
+    const { create, update, createRole } = await setUp();
+    const stranger = await createRole("stranger", "lambda.amazonaws.com");
+    await create();
+    for (const RoleArn of [stranger, `${stranger}2`])
+      for (const call of [
+        create({ Name: "g2", Target: target({ RoleArn }) }),
+        update({ Target: target({ RoleArn }) }),
+      ])
+        expect(await failure(call)).toMatchObject({
+          name: "ValidationException",
+          message: expect.stringContaining("must allow AWS EventBridge Scheduler to assume"),
+        });
+  });
+
+  test.each([
+    ["lost", "lose", 0],
+    ["made twice", "duplicate", 2],
+    ["made again when its answer was lost", "fail-after", 2],
+    ["made again when it was refused", "refuse", 1],
+  ] as const)("a delivery can be %s", async (_, kind, times) => {
+    const { create, aws, fired } = await setUp();
+    aws.faults.add({ service: "scheduler", operation: "Deliver", kind, times: 1 });
+    await create();
+    await create({ Name: "g2", ScheduleExpression: "at(2026-01-05T12:30:00)" });
+    await aws.advance(20 * minutes);
+    expect(await fired()).toBe(times);
+    await aws.advance(20 * minutes);
+    expect(await fired()).toBe(1);
+  });
+
   test("in a flexible window it fires within the window, once", async () => {
     const { create, aws, fired } = await setUp();
     await create({ FlexibleTimeWindow: { Mode: "FLEXIBLE", MaximumWindowInMinutes: 5 } });

@@ -80,6 +80,7 @@ function trigger(world: World, rule: Rule, event: EventEnvelope): void {
         arn: target.Arn,
         payload,
         sender,
+        sourceArn: rule.arn,
         ...(roleArn !== undefined && { roleArn }),
         ...(group !== undefined && { messageGroupId: group }),
       }),

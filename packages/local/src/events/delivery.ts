@@ -75,6 +75,7 @@ async function bury(
     arn,
     payload: failed.payload,
     sender: failed.sender,
+    ...(failed.sourceArn !== undefined && { sourceArn: failed.sourceArn }),
     ...(roleArn !== undefined && { roleArn }),
     messageAttributes: messageAttributesOf({
       ...attributes,

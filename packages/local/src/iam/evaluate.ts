@@ -60,8 +60,15 @@ const accountOf = (principal: Principal) =>
 
 const rootArn = (account: string) => `arn:aws:iam::${account}:root`;
 
-const naming = ({ aws, service }: Principals, principal: Principal): Naming => {
-  if (principal.kind === "service") return service.has(principal.service) ? "direct" : undefined;
+const naming = (
+  { aws, service }: Principals,
+  { principal, action }: Pick<Question, "principal" | "action">,
+): Naming => {
+  if (principal.kind === "service") {
+    // Everybody is also AWS's services, as `aws:PrincipalIsAWSService` is there to tell; a role is not lent to them so.
+    const everybody = aws.has("*") && !action.startsWith("sts:");
+    return everybody || service.has(principal.service) ? "direct" : undefined;
+  }
   if (aws.has("*")) return "direct";
   if (principal.kind !== "root" && aws.has(principal.arn)) return "direct";
   if (principal.kind === "session" && (aws.has(principal.roleArn) || aws.has(principal.roleId)))
@@ -82,8 +89,9 @@ const spared = ({ aws, service }: Principals, principal: Principal): boolean => 
   return principal.kind !== "session" || aws.has(principal.roleArn);
 };
 
-const concerns = (statement: Statement, { principal, boundary }: Question): Naming => {
-  if (statement.principals !== undefined) return naming(statement.principals, principal);
+const concerns = (statement: Statement, question: Question): Naming => {
+  const { principal, boundary } = question;
+  if (statement.principals !== undefined) return naming(statement.principals, question);
   if (statement.notPrincipals !== undefined)
     // AWS: a Deny with NotPrincipal denies whoever has a boundary, listed or not.
     return spared(statement.notPrincipals, principal) &&

@@ -12,8 +12,11 @@ import { AwsError, type Check, operation, type Service, type World } from "../se
 export interface SchedulerSettings {
   /** What becomes of a one-time schedule whose time is past. Reports about AWS differ; default `refuse`. */
   readonly past: "refuse" | "fire";
-  /** How long after its time a schedule fires, 0 to 59,000 ms: AWS promises the minute, not the second. Default 0. */
-  readonly fireLateMs: number;
+  /**
+   * How long after its time a schedule fires, 0 to 59,000 ms, or `random` for any of these each time: AWS promises the
+   * minute, not the second. Default 0.
+   */
+  readonly fireLateMs: number | "random";
 }
 
 export interface Scheduler extends Service {
@@ -28,6 +31,7 @@ interface Group {
 }
 
 const defaultLimit = 100;
+const LATEST_MS = 59_000;
 
 /** Scheduler in `world`, with the group `default`. */
 export const scheduler = (world: World): Scheduler => {
@@ -80,6 +84,10 @@ export const scheduler = (world: World): Scheduler => {
   const start = (given: ScheduleInput, createdAt: number) => {
     const { ClientToken: _, ...input } = given;
     const expression = checkSchedule(input, world.clock.now(), settings.past);
+    if (!world.trusts(input.Target.RoleArn, "scheduler.amazonaws.com"))
+      throw invalid(
+        "The execution role you provide must allow AWS EventBridge Scheduler to assume the role.",
+      );
     const { schedules, name: group } = groupNamed(input.GroupName);
     const old = schedules.get(input.Name);
     old?.stop();
@@ -88,7 +96,10 @@ export const scheduler = (world: World): Scheduler => {
       world,
       { arn, group, input, expression, createdAt, modifiedAt: world.clock.now() },
       {
-        lateMs: () => settings.fireLateMs,
+        lateMs: () =>
+          settings.fireLateMs === "random"
+            ? Math.floor(world.random() * (LATEST_MS + 1))
+            : settings.fireLateMs,
         onCompleted: () => {
           if (input.ActionAfterCompletion !== "DELETE") return;
           // By then a schedule of the same name may be another.
@@ -210,8 +221,9 @@ export const scheduler = (world: World): Scheduler => {
     operations,
     configure(changes) {
       const next = { ...settings, ...changes };
-      if (!(next.fireLateMs >= 0 && next.fireLateMs <= 59_000)) {
-        throw new RangeError(`fireLateMs is 0 to 59000, not ${next.fireLateMs}`);
+      const { fireLateMs: late } = next;
+      if (late !== "random" && !(late >= 0 && late <= LATEST_MS)) {
+        throw new RangeError(`fireLateMs is 0 to ${LATEST_MS} or random, not ${late}`);
       }
       settings = next;
     },

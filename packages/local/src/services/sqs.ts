@@ -373,16 +373,22 @@ export const sqs = (world: World): Sqs => {
     }),
   };
 
-  world.onDeliver("sqs", async (delivery: QueueDelivery) => {
-    const queue = queueByArn(delivery.arn);
+  const receiver = (arn: string): Queue => {
+    const queue = queueByArn(arn);
     if (queue === undefined) throw missing();
-    queue.send({
-      body: delivery.payload,
-      attributes: delivery.messageAttributes ?? {},
-      senderId: delivery.sender,
-      groupId: delivery.messageGroupId,
-      deduplicationId: delivery.messageDeduplicationId,
-    });
+    return queue;
+  };
+  world.onDeliver("sqs", {
+    policyOf: (arn) => receiver(arn).attributes.get("Policy"),
+    async receive(delivery: QueueDelivery) {
+      receiver(delivery.arn).send({
+        body: delivery.payload,
+        attributes: delivery.messageAttributes ?? {},
+        senderId: delivery.sender,
+        groupId: delivery.messageGroupId,
+        deduplicationId: delivery.messageDeduplicationId,
+      });
+    },
   });
 
   return {

@@ -20,8 +20,13 @@ import type { SessionCredentials, Sessions } from "../sessions.ts";
 import type { Iam, RoleState } from "./iam.ts";
 
 export interface Sts extends Service {
-  /** @throws {AwsError} unless the delivery's role trusts the sender and may send this. */
-  assertMayDeliver(target: Delivery): void;
+  /**
+   * @param policy the target's own; it decides where no role is given
+   * @throws {AwsError} unless the delivery's role trusts the sender and may send this, or an event's target lets it in
+   */
+  assertMayDeliver(target: Delivery, policy: string | undefined): void;
+  /** Whether a role lets a service assume it. */
+  trusts(roleArn: string, service: string): boolean;
   /** Credentials of a role for what an AWS service runs under it. */
   assumeForService(roleArn: string, sessionName: string, service: string): SessionCredentials;
 }
@@ -54,6 +59,8 @@ const SERVICE_SESSION_MS = 10 * 365 * 24 * 3600_000;
 
 const invalid = (message: string) => new AwsError("ValidationError", message);
 const badParameter = (message: string) => new AwsError("InvalidParameterValue", message);
+
+const EVENTS = "events.amazonaws.com";
 
 /** What sending to a service's ARN is called as an action. */
 const sendActions: Readonly<Record<string, string>> = {
@@ -256,12 +263,13 @@ export const createSts = (
     resourcePolicyDecides: true,
   });
 
+  const trusts = (role: RoleState | undefined, service: string): role is RoleState =>
+    role !== undefined && authorizer.decideForService(service, trustCheck(role)).allowed;
+
   /** The session in which a service acts as a role; refused unless the role trusts that service. */
   const serviceSession = (roleArn: string, sessionName: string, service: string): RoleSession => {
     const role = iam.roleByArn(roleArn);
-    const trusted =
-      role !== undefined && authorizer.decideForService(service, trustCheck(role)).allowed;
-    if (role === undefined || !trusted)
+    if (!trusts(role, service))
       throw new AwsError(
         "AccessDeniedException",
         `${service} must be allowed to assume ${roleArn}.`,
@@ -300,12 +308,25 @@ export const createSts = (
         }),
       }),
     },
-    assertMayDeliver({ arn, roleArn, sender }) {
-      if (roleArn === undefined) return;
-      const session = serviceSession(roleArn, sender.split(".")[0] ?? sender, sender);
+    trusts: (roleArn, service) => trusts(iam.roleByArn(roleArn), service),
+    assertMayDeliver({ arn, roleArn, sender, sourceArn }, policy) {
       const action = sendActions[arn.split(":")[2] ?? ""];
       if (action === undefined)
         throw new AwsError("ValidationException", `Nothing is known about sending to ${arn}`);
+      if (roleArn === undefined) {
+        // Lambda sends a function's dead letters under that function's role, which none has here.
+        if (sender !== EVENTS) return;
+        const check: Check = {
+          action,
+          resource: arn,
+          context: sourceArn === undefined ? {} : { "aws:SourceArn": sourceArn },
+          ...(policy === undefined ? {} : { resourcePolicy: policy }),
+        };
+        const decision = authorizer.decideForService(sender, check);
+        if (decision.allowed) return;
+        throw new AwsError("AccessDeniedException", refusal(sender, check, decision), 403);
+      }
+      const session = serviceSession(roleArn, sender.split(".")[0] ?? sender, sender);
       const roleName = roleArn.slice(roleArn.lastIndexOf("/") + 1);
       const caller: Caller = {
         arn: `arn:aws:sts::${world.account}:assumed-role/${roleName}/${session.sessionName}`,
