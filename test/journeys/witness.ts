@@ -68,6 +68,9 @@ export function intercept(
   };
 }
 
+/** Scheduler fires within the minute. */
+export const LATEST_FIRING_MS = 59_000;
+
 /** Every rule of the account, for the policies of what listens to the bus. */
 export const RULES = "arn:aws:events:us-east-1:000000000000:rule/*";
 
@@ -248,8 +251,8 @@ export async function assertNothingLives(witness: Witness): Promise<void> {
   const ids = [...new Set(witness.sessions.map(({ grant }) => grant))];
   const ends = await Promise.all(ids.map(async (id) => deadBy((await storedOf(world, id)).grant)));
   const last = Math.max(now, ...ends.map((end) => end ?? now));
-  // Ten minutes more than any of them: what retries has had its time, what fires late has fired.
-  await world.advance(last - now + 10 * 60_000);
+  // Ten minutes more than any of them: what retries has had its time; and what fires late has fired.
+  await world.advance(last - now + 10 * 60_000 + LATEST_FIRING_MS);
   expect(await liveSessions(witness)).toEqual([]);
   for (const item of await world.items()) {
     if (item.sk !== "GRANT") continue;

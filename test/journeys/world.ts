@@ -149,6 +149,7 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   });
   // Whatever reads without asking for consistency, or from an index, learns of a write only after a while.
   aws.services.dynamodb.setReadLag(options.readLagMs ?? READ_LAG_MS);
+  aws.services.scheduler.configure({ fireLateMs: "random" });
   // Nothing may count on an order between grants: two shards are read at once, as in any busy table.
   aws.services.dynamodb.splitShards(NAMES.table);
   const db = new DynamoDBClient(clientSettings(aws));
