@@ -5,8 +5,9 @@ import { readConfig } from "@stint/functions/live";
 import type { AdvancingClock } from "@stint/local/clock";
 import { DEMO_CONFIG } from "@stint/local/dev";
 import { createLocalIssuer } from "@stint/local/issuer";
+import { localAws } from "@stint/local/local-aws";
 import { arns, functionName } from "@stint/local/roles";
-import { deployStint, localAws, localIssuers } from "@stint/local/stint";
+import { deployStint, localIssuers } from "@stint/local/stint";
 import type { SdkRequestHandler } from "@stint/local/transport";
 import { pipelines } from "@stint/pipelines/registry";
 

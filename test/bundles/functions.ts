@@ -3,7 +3,8 @@ import { createServer } from "node:http";
 import { resolve } from "node:path";
 import { type Door, SETTINGS, SIZES } from "@stint/functions/deployment";
 import type { LocalIssuer } from "@stint/local/issuer";
-import type { Elsewhere, LocalStintOptions, StintAws } from "@stint/local/stint";
+import type { StandardAws } from "@stint/local/local-aws";
+import type { Elsewhere, LocalStintOptions } from "@stint/local/stint";
 import { type Environment, startEnvironment } from "./lambda.ts";
 
 /** Whom the demo's configuration trusts, by the name of the local issuer that stands for each. */
@@ -56,7 +57,7 @@ export interface OnBundles {
 
 export async function onBundles(
   directory: string,
-  aws: StintAws,
+  aws: StandardAws,
   issuer: LocalIssuer,
 ): Promise<OnBundles> {
   const served = await aws.listen(0);

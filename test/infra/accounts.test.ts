@@ -24,7 +24,7 @@ import {
   trustDocument,
 } from "@stint/aws/target-role";
 import { FUNCTION_PATH } from "@stint/functions/deployment";
-import { localAws } from "@stint/local/stint";
+import { localAws } from "@stint/local/local-aws";
 import { beforeAll, describe, expect, test } from "vitest";
 import { cloudFormation } from "./accounts-cloudformation.ts";
 import { type AccountParts, canonical, type Given, make, wildcards } from "./accounts-parts.ts";

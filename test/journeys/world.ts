@@ -10,14 +10,9 @@ import { readConfig } from "@stint/functions/live";
 import { createVirtualClock } from "@stint/local/clock";
 import { DEMO_CONFIG } from "@stint/local/dev";
 import { createLocalIssuer, type LocalIssuer } from "@stint/local/issuer";
+import { localAws, type StandardAws } from "@stint/local/local-aws";
 import { NAMES } from "@stint/local/roles";
-import {
-  deployStint,
-  type LocalStint,
-  localAws,
-  type StintAws,
-  webhookSecret,
-} from "@stint/local/stint";
+import { deployStint, type LocalStint, webhookSecret } from "@stint/local/stint";
 import { pipelines } from "@stint/pipelines/registry";
 import { describe, test } from "vitest";
 import { onBundles } from "../bundles/functions.ts";
@@ -53,7 +48,7 @@ export interface CallOptions {
 }
 
 export interface World {
-  readonly aws: StintAws;
+  readonly aws: StandardAws;
   readonly stint: LocalStint;
   readonly issuer: LocalIssuer;
   readonly config: Config;
@@ -75,7 +70,7 @@ export interface World {
   readonly administrator: ReturnType<typeof clientSettings>;
 }
 
-const clientSettings = (aws: StintAws) => ({
+const clientSettings = (aws: StandardAws) => ({
   region: aws.world.region,
   endpoint: "http://127.0.0.1:4011",
   credentials: aws.administrator,

@@ -8,7 +8,8 @@ import { IAMClient } from "@aws-sdk/client-iam";
 import { readConfig } from "@stint/functions/live";
 import { createVirtualClock } from "@stint/local/clock";
 import { createLocalIssuer } from "@stint/local/issuer";
-import { deployStint, localAws, type StintAws } from "@stint/local/stint";
+import { localAws, type StandardAws } from "@stint/local/local-aws";
+import { deployStint } from "@stint/local/stint";
 import { pipelines } from "@stint/pipelines/registry";
 import { onTestFinished } from "vitest";
 import { run } from "../src/main.ts";
@@ -57,7 +58,7 @@ interface Seen {
 }
 
 export interface DoctorWorld {
-  readonly aws: StintAws;
+  readonly aws: StandardAws;
   readonly iam: IAMClient;
   readonly file: string;
   /** The command, with whatever it is to be told besides. */
@@ -126,7 +127,7 @@ export async function doctorWorld(text = configuration()): Promise<DoctorWorld> 
 }
 
 /** Lambda's one call, as its API has it. */
-async function serveFunctions(aws: StintAws): Promise<string> {
+async function serveFunctions(aws: StandardAws): Promise<string> {
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);

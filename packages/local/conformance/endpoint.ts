@@ -5,7 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import type { ClientSettings } from "@stint/functions/live";
-import { localAws } from "../src/stint.ts";
+import { localAws } from "../src/local-aws.ts";
 
 export interface Endpoint {
   /** For every SDK client. One attempt: a refusal is what many of these tests are about. */

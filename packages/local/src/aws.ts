@@ -64,8 +64,16 @@ export interface LocalAwsOptions<S extends ServiceFactories> {
 export interface LocalAws<S extends ServiceFactories> {
   handle(request: AwsRequest): Promise<AwsResponse>;
   readonly requestHandler: SdkRequestHandler;
-  /** Serves over HTTP; port 0 takes a free one. */
-  listen(port: number, host?: string): Promise<{ readonly url: string; close(): Promise<void> }>;
+  /** What any SDK client takes to call this account as its administrator, without a socket. */
+  readonly client: {
+    readonly region: string;
+    readonly credentials: Credentials;
+    readonly requestHandler: SdkRequestHandler;
+    /** For S3 alone; the others pay it no attention. */
+    readonly forcePathStyle: true;
+  };
+  /** Serves over HTTP on loopback, until it is closed or local AWS is disposed of. Port 0 (the default) takes a free one. */
+  listen(port?: number, host?: string): Promise<Listening>;
   readonly world: World;
   readonly clock: AdvancingClock;
   readonly iam: Iam;
@@ -84,10 +92,21 @@ export interface LocalAws<S extends ServiceFactories> {
    * its trust policy must name that service.
    */
   credentialsFor(roleArn: string, sessionName: string, service?: string): SessionCredentials;
+  /** What it answers, by service. */
+  operations(): readonly { readonly service: string; readonly operations: readonly string[] }[];
+  /** Closes what it serves over HTTP; everything else ends with the process. */
+  [Symbol.asyncDispose](): Promise<void>;
   /** Resolves when no background work is under way. */
   settle(): Promise<void>;
   /** Moves the clock, running what becomes due. */
   advance(ms: number): Promise<void>;
+}
+
+export interface Listening {
+  readonly url: string;
+  /** For the environment of another process, where SDKs and the CLI of any language look. */
+  readonly env: Readonly<Record<string, string>>;
+  close(): Promise<void>;
 }
 
 const KEPT_CALLS = 1_000;
@@ -311,10 +330,37 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
     }),
   };
 
+  const requestHandler = sdkRequestHandler(handle);
+  const served = new Set<Listening>();
   return {
     handle,
-    requestHandler: sdkRequestHandler(handle),
-    listen: (port, host) => listen(handle, port, host),
+    requestHandler,
+    client: { region, credentials: administrator, requestHandler, forcePathStyle: true },
+    async listen(port = 0, host) {
+      const server = await listen(handle, port, host);
+      const listening: Listening = {
+        url: server.url,
+        env: {
+          AWS_ENDPOINT_URL: server.url,
+          AWS_REGION: region,
+          AWS_ACCESS_KEY_ID: administrator.accessKeyId,
+          AWS_SECRET_ACCESS_KEY: administrator.secretAccessKey,
+        },
+        async close() {
+          if (served.delete(listening)) await server.close();
+        },
+      };
+      served.add(listening);
+      return listening;
+    },
+    operations: () =>
+      [...services.values()].map(({ name, operations }) => ({
+        service: name,
+        operations: Object.keys(operations),
+      })),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...served].map((each) => each.close()));
+    },
     world,
     clock,
     iam,

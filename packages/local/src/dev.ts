@@ -9,8 +9,9 @@ import { readConfig } from "@stint/functions/live";
 import { pipelines } from "@stint/pipelines/registry";
 import { createLocalIssuer, type LocalIssuer } from "./issuer.ts";
 import { localApi } from "./local-api.ts";
+import { localAws, type StandardAws } from "./local-aws.ts";
 import { standIns } from "./stand-ins.ts";
-import { deployStint, type LocalStint, localAws, type StintAws } from "./stint.ts";
+import { deployStint, type LocalStint } from "./stint.ts";
 import { uuid } from "./uuid.ts";
 
 export interface DevOptions {
@@ -28,7 +29,7 @@ export interface Dev {
   readonly awsUrl: string;
   readonly oidcUrl: string;
   readonly config: Config;
-  readonly aws: StintAws;
+  readonly aws: StandardAws;
   readonly issuer: LocalIssuer;
   readonly stint: LocalStint;
   close(): Promise<void>;
@@ -122,7 +123,7 @@ const rolesElsewhere = (config: Config, account: string): ReadonlySet<string> =>
   );
 
 /** The demo's bucket and table. Queues are made by whoever needs one, in their namespace. */
-async function createDemoResources(aws: StintAws): Promise<void> {
+async function createDemoResources(aws: StandardAws): Promise<void> {
   const client = {
     region: aws.world.region,
     credentials: aws.administrator,

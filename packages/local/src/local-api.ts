@@ -7,8 +7,8 @@ import * as z from "zod";
 import type { DevReply, DevRequest } from "./dev.ts";
 import { LOSABLE } from "./faults.ts";
 import type { LocalIssuer } from "./issuer.ts";
+import type { StandardAws } from "./local-aws.ts";
 import type { StandIn } from "./stand-ins.ts";
-import type { StintAws } from "./stint.ts";
 import { uuid } from "./uuid.ts";
 
 const tokenRequest = z.strictObject({
@@ -70,7 +70,7 @@ const SERVICES = [
 const LONGEST_STEP_SECONDS = 720 * 3600;
 
 interface Local {
-  readonly aws: StintAws;
+  readonly aws: StandardAws;
   readonly issuer: LocalIssuer;
   readonly standIns: readonly StandIn[];
 }

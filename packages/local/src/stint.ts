@@ -55,30 +55,15 @@ import { sweep } from "@stint/functions/sweep";
 import { webhook } from "@stint/functions/webhook";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { VerifierOptions } from "@stint/pipelines/verify";
-import { createLocalAws, type LocalAwsOptions } from "./aws.ts";
 import type { FunctionHandler } from "./functions.ts";
 import type { LocalIssuer } from "./issuer.ts";
+import type { StandardAws } from "./local-aws.ts";
 import { arns, functionName, letsRulesIn, NAMES, policyOf, resources } from "./roles.ts";
-import { dynamodb } from "./services/dynamodb.ts";
-import { events } from "./services/events.ts";
-import { s3 } from "./services/s3.ts";
-import { scheduler } from "./services/scheduler.ts";
-import { sqs } from "./services/sqs.ts";
-import { keysAndParameters } from "./services/ssm.ts";
 import type { SessionCredentials } from "./sessions.ts";
 import { standIns } from "./stand-ins.ts";
 
-const services = () => ({ dynamodb, events, s3, scheduler, sqs, ...keysAndParameters() });
-
-export type StintAws = ReturnType<typeof localAws>;
-
-/** Local AWS with every service that Stint and its tests use. */
-export const localAws = (
-  options: Omit<LocalAwsOptions<ReturnType<typeof services>>, "services"> = {},
-) => createLocalAws({ ...options, services: services() });
-
 export interface LocalStintOptions {
-  readonly aws: StintAws;
+  readonly aws: StandardAws;
   readonly config: Config;
   readonly issuer: LocalIssuer;
   /** How functions reach the issuer. */
@@ -227,7 +212,7 @@ export const localIssuers = (config: Config, issuer: LocalIssuer): readonly Trus
  * A function's own session, made anew when the local clock has passed its end. It calls itself expired towards the
  * SDK, which knows real time only and would keep it otherwise.
  */
-function executionCredentials(aws: StintAws, role: string, door: Door) {
+function executionCredentials(aws: StandardAws, role: string, door: Door) {
   let current = aws.credentialsFor(role, functionName(door));
   return async () => {
     if (current.expiration.getTime() - 60_000 <= aws.clock.now())

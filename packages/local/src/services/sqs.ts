@@ -14,10 +14,19 @@ import {
 import { batch, batchLimit, checkBatch, inRange } from "../sqs/batch.ts";
 import { type Mapping, startMapping } from "../sqs/mapping.ts";
 import { describe, record, show, systemNames, urlOf } from "../sqs/present.ts";
-import { createQueue, type Queue, type Received, type Sent } from "../sqs/queue.ts";
+import {
+  createQueue,
+  type Deliveries,
+  type Queue,
+  type Received,
+  type Sent,
+  usual,
+} from "../sqs/queue.ts";
 import { type Shape, shapes } from "../sqs/shapes.ts";
 
 export interface Sqs extends Service {
+  /** Changes how queues deliver; at first each message once and in order. @throws {RangeError} for no probability */
+  readonly configure: (deliveries: Partial<Deliveries>) => void;
   /**
    * Connects a function to a queue, as Lambda's event source mapping does. Returns the end of it.
    * @param to.queue the queue's name or ARN
@@ -51,6 +60,7 @@ const oncePerMs = 60_000;
 /** SQS in `world`. Queue URLs carry the host that the caller used, so that SDKs come back to where they were. */
 export const sqs = (world: World): Sqs => {
   const queues = new Map<string, Queue>();
+  let deliveries = usual;
   const deletedAt = new Map<string, number>();
   const arnOf = (name: string) => `arn:aws:sqs:${world.region}:${world.account}:${name}`;
   const queueByArn = (arn: string) => {
@@ -186,6 +196,7 @@ export const sqs = (world: World): Sqs => {
             attributes: new Map(),
             defaults: defaultAttributes,
             queueByArn,
+            deliveries: () => deliveries,
           });
           apply(queue, attributes);
           queues.set(QueueName, queue);
@@ -401,6 +412,12 @@ export const sqs = (world: World): Sqs => {
       queryErrors: (code) => queryCodes[code],
     }),
     operations,
+    configure(changes) {
+      const next = { ...deliveries, ...changes };
+      if (!(next.redeliver >= 0 && next.redeliver <= 1))
+        throw new RangeError(`redeliver is 0 to 1, not ${next.redeliver}`);
+      deliveries = next;
+    },
     connect(to) {
       const queue = to.queue.startsWith("arn:") ? queueByArn(to.queue) : queues.get(to.queue);
       if (queue === undefined) throw missing();

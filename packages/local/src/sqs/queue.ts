@@ -82,6 +82,19 @@ export interface Queue {
   readonly watch: (look: () => void) => () => void;
 }
 
+/** What SQS leaves open about standard queues, and how much of a queue may be in flight. */
+export interface Deliveries {
+  /** How likely a message is to be delivered once more than it had to be, a moment after its first time; 0 to 1. */
+  readonly redeliver: number;
+  /** Whether messages come in any order. */
+  readonly shuffle: boolean;
+  /** Most messages that are received and not deleted. SQS's own is 120,000. */
+  readonly inFlight: number;
+}
+
+/** As SQS is nearly always. */
+export const usual: Deliveries = { redeliver: 0, shuffle: false, inFlight: 120_000 };
+
 const deduplicationMs = 300_000;
 const longestVisibilityMs = 43_200_000;
 const firstSequence = 18_849_496_460_467_696_128n;
@@ -95,6 +108,7 @@ export function createQueue(
     readonly attributes: ReadonlyMap<string, string>;
     readonly defaults: Readonly<Record<string, string>>;
     readonly queueByArn: (arn: string) => Queue | undefined;
+    readonly deliveries: () => Deliveries;
   },
 ): Queue {
   const fifo = of.name.endsWith(".fifo");
@@ -265,7 +279,18 @@ export function createQueue(
       const blocked = new Set<string | undefined>();
       const received: Received[] = [];
       const givenUp: Message[] = [];
-      for (const message of messages.values()) {
+      const { redeliver, shuffle, inFlight } = of.deliveries();
+      if (messages.size >= inFlight && queue.counts().inFlight >= inFlight) {
+        if (fifo) return [];
+        throw new AwsError(
+          "OverLimit",
+          "Too many messages are in flight: delete some, or wait until their visibility timeout is over.",
+          403,
+        );
+      }
+      const order =
+        shuffle && !fifo ? shuffled([...messages.values()], world.random) : messages.values();
+      for (const message of order) {
         if (received.length === max) break;
         if (message.visibleAt > now()) {
           if (fifo) blocked.add(message.groupId); // order: nothing overtakes within a group
@@ -281,7 +306,9 @@ export function createQueue(
         message.firstReceivedAt ??= now();
         message.lastReceivedAt = now();
         message.nonce = world.hex(8);
-        message.visibleAt = now() + visibilitySeconds * 1000;
+        const again =
+          !fifo && redeliver > 0 && message.receives === 1 && world.random() < redeliver;
+        message.visibleAt = now() + (again ? 1 : visibilitySeconds * 1000);
         received.push({ message, handle: handleOf(of.arn, message) });
       }
       for (const message of givenUp) deadLetters?.adopt(message, of.arn);
@@ -361,6 +388,16 @@ export function createQueue(
   };
 
   return queue;
+}
+
+function shuffled<T>(list: T[], random: () => number): T[] {
+  for (let at = list.length - 1; at > 0; at--) {
+    const other = Math.floor(random() * (at + 1));
+    const [a, b] = [list[at], list[other]];
+    // Both places are within the list.
+    if (a !== undefined && b !== undefined) [list[at], list[other]] = [b, a];
+  }
+  return list;
 }
 
 /** Says by itself which receipt it is, so that old ones need not be kept. */
