@@ -7,7 +7,9 @@ import { parseArgs } from "node:util";
 import { bundles } from "./bench/bundles.ts";
 import { cpu } from "./bench/cpu.ts";
 import { decisions } from "./bench/decisions.ts";
+import { iam } from "./bench/iam.ts";
 import { latency, roundTrips } from "./bench/issuing.ts";
+import { localAwsCalls } from "./bench/local-aws.ts";
 import { type Bench, met, type Row } from "./bench/row.ts";
 import { start } from "./bench/start.ts";
 import { sweeping } from "./bench/sweep.ts";
@@ -20,6 +22,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   start,
   sweep: sweeping,
   bundles,
+  iam,
+  "local-aws": localAwsCalls,
 };
 
 const { values } = parseArgs({

@@ -2,7 +2,9 @@ import { describe, expect, test } from "vitest";
 import { bundles } from "../scripts/bench/bundles.ts";
 import { cpu } from "../scripts/bench/cpu.ts";
 import { decisions } from "../scripts/bench/decisions.ts";
+import { iam } from "../scripts/bench/iam.ts";
 import { latency, longestChain, roundTrips } from "../scripts/bench/issuing.ts";
+import { localAwsCalls } from "../scripts/bench/local-aws.ts";
 import { type Bench, median, met, type Row } from "../scripts/bench/row.ts";
 import { start } from "../scripts/bench/start.ts";
 import { sweeping } from "../scripts/bench/sweep.ts";
@@ -26,6 +28,8 @@ describe("the bench", () => {
     ["decisions", decisions],
     ["start", start],
     ["bundles", bundles],
+    ["iam", iam],
+    ["local-aws", localAwsCalls],
   ])("still measures %s", async (_, bench) => {
     const rows = await bench("tiny");
     expect(rows.length).toBeGreaterThan(0);

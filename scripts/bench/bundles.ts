@@ -1,6 +1,6 @@
 /** What a function carries, and what loading it costs beside its SDK clients, without which it could do nothing. */
 import { execFile } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -30,11 +30,18 @@ function weights({ outputs }: Metafile): ReadonlyArray<readonly [string, number]
 const bytesOf = ({ outputs }: Metafile): number =>
   Object.values(outputs).reduce((sum, { bytes }) => sum + bytes, 0);
 
-/** From a process's first line to the module being there, in ms. */
-async function importOnce(file: string): Promise<number> {
+interface Loading {
+  /** From the process's first line to the module being there, in ms. */
+  readonly own: number;
+  /** The whole life of the process, Node's own start with it. */
+  readonly process: number;
+}
+
+async function importOnce(file: string): Promise<Loading> {
   const code = `const t=performance.now();await import(${JSON.stringify(file)});console.log(performance.now()-t)`;
+  const started = performance.now();
   const { stdout } = await run(process.execPath, ["--input-type=module", "-e", code]);
-  return Number(stdout);
+  return { own: Number(stdout), process: performance.now() - started };
 }
 
 async function measure(name: Door, directory: string, runs: number): Promise<readonly Row[]> {
@@ -53,13 +60,19 @@ async function measure(name: Door, directory: string, runs: number): Promise<rea
     .join("\n");
   const stdin = { contents, resolveDir: join(ROOT, "functions") };
   const bare = await build({ ...theirs, stdin });
-  const [own, alone]: [number[], number[]] = [[], []];
+  const nothing = join(directory, "nothing.cjs");
+  await writeFile(nothing, "");
+  const [own, alone, node]: [Loading[], Loading[], Loading[]] = [[], [], []];
   for (let i = -1; i < runs; i++) {
     const [first, second] = [await importOnce(file), await importOnce(theirs.outfile)];
+    const third = await importOnce(nothing);
     if (i < 0) continue;
     own.push(first);
     alone.push(second);
+    node.push(third);
   }
+  const middle = (of: readonly Loading[], key: keyof Loading) =>
+    median(of.map((each) => each[key]));
   const kb = bytesOf(metafile) / 1000;
   return [
     {
@@ -72,12 +85,14 @@ async function measure(name: Door, directory: string, runs: number): Promise<rea
     },
     {
       name: `import of ${name} / of its clients alone`,
-      measured: rounded(median(own) / median(alone)),
+      measured: rounded(median(own.map((each, at) => each.own / (alone[at]?.own ?? Number.NaN)))),
       unit: "×",
       budget: BUDGET_IMPORT,
       parts: {
-        "import ms": rounded(median(own)),
-        "clients ms": rounded(median(alone)),
+        "import ms": rounded(middle(own, "own")),
+        "clients ms": rounded(middle(alone, "own")),
+        "empty module ms": rounded(middle(node, "own")),
+        "process / bare node ×": rounded(middle(own, "process") / middle(node, "process")),
         "clients KB": rounded(bytesOf(bare.metafile) / 1000),
       },
       note: `${runs} processes each, in turns; clients: ${clients.map((of) => of.slice("@aws-sdk/client-".length)).join(", ")}`,

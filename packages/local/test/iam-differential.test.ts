@@ -1,7 +1,5 @@
 /** Our evaluation of IAM's policies against another one's, over cases that nobody chose. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { evaluate } from "../src/iam/evaluate.ts";
-import { type PolicyKind, parsePolicy } from "../src/iam/policy.ts";
 import { seededRandom } from "../src/world.ts";
 import {
   ACCOUNT,
@@ -13,30 +11,11 @@ import {
 } from "./iam-cases.ts";
 import { DIFFERENCES, PLAIN_REQUEST } from "./iam-differences.ts";
 import { oracle, type Verdict } from "./iam-oracle.ts";
+import { prepare } from "./iam-ours.ts";
 
 const CASES = 20_000;
 
-function ours(of: Case): Verdict {
-  const parse = (policy: PolicyJson, kind: PolicyKind) => parsePolicy(JSON.stringify(policy), kind);
-  const trust = of.action === "sts:AssumeRole";
-  const decision = evaluate({
-    principal: of.principal,
-    action: of.action,
-    resource: of.resource,
-    context: new Map(
-      Object.entries(of.context).map(([key, value]) => [key.toLowerCase(), [value].flat()]),
-    ),
-    identity: of.identity.map((policy) => parse(policy, "identity")),
-    ...(of.session === undefined ? {} : { session: [parse(of.session, "identity")] }),
-    ...(of.boundary === undefined ? {} : { boundary: parse(of.boundary, "identity") }),
-    ...(of.resourcePolicy === undefined
-      ? {}
-      : { resourcePolicy: parse(of.resourcePolicy, trust ? "trust" : "resource") }),
-    ...(trust ? { resourcePolicyDecides: true } : {}),
-    resourceAccount: of.owner,
-  });
-  return decision.allowed ? "allowed" : decision.reason;
-}
+const ours = (of: Case): Verdict => prepare(of)();
 
 describe("over generated policies and requests", () => {
   const verdicts = new Map<Verdict, number>();
