@@ -11,7 +11,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Metafile } from "esbuild";
 import { DOORS, type Door } from "../functions/src/deployment.ts";
-import { loadConfig } from "../functions/src/live.ts";
+import { readConfig } from "../functions/src/live.ts";
+import { writePrepared } from "../packages/core/src/config/prepared.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
@@ -77,7 +78,7 @@ export interface BuildFunctions {
 export async function buildFunctions(
   options: BuildFunctions,
 ): Promise<Readonly<Record<string, Metafile>>> {
-  const { prepared } = loadConfig(options.config, options.warn);
+  const prepared = writePrepared(readConfig(options.config, options.warn));
   await rm(options.out, { recursive: true, force: true });
   const made: Record<string, Metafile> = {};
   for (const door of options.doors ?? DOORS) {

@@ -1,6 +1,6 @@
 import type { Rehearsal } from "@stint/aws/rehearsal";
 import type { Config } from "@stint/core/profile";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
 import { rehearsalOf } from "./live.ts";

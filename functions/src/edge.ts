@@ -5,7 +5,7 @@ import { grantOfToken, looksLikeGrantToken } from "@stint/broker/tokens";
 import { GrantError } from "@stint/core/error";
 import type { Caller } from "@stint/core/principal";
 import type { APIGatewayProxyEventV2 } from "aws-lambda";
-import type * as z from "zod";
+import type * as z from "zod/mini";
 import type { ApiApp, App } from "./app.ts";
 import { asGrantError, problem, type Reply } from "./problem.ts";
 
@@ -123,7 +123,7 @@ function bytesOf({ body = "", isBase64Encoded }: HttpEvent, maxBytes: number): U
 }
 
 /** The body as a flat JSON object of one shape. @throws GrantError invalid_request, naming the field */
-export function bodyOf<T extends object>(request: HttpRequest, schema: z.ZodType<T>): T {
+export function bodyOf<T extends object>(request: HttpRequest, schema: z.ZodMiniType<T>): T {
   const text = textOf(request.body);
   const checkedBody = checked(schema, parsed(text), "the body");
   // Whoever else reads the first of two fields, or cannot store half a character, would read another request than we.
@@ -166,7 +166,7 @@ function parsed(text: string): unknown {
   }
 }
 
-export function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+export function checked<T>(schema: z.ZodMiniType<T>, value: unknown, where: string): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const problems = result.error.issues.slice(0, 3).map((issue) => told(issue, value));

@@ -5,50 +5,56 @@ import { credentialsView, viewOf } from "@stint/broker/view";
 import { GrantError } from "@stint/core/error";
 import { STATES } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
-import * as z from "zod";
+import * as z from "zod/mini";
 import openapi from "../openapi.json" with { type: "json" };
 import type { ApiApp } from "./app.ts";
 import { bodyOf, callerOf, checked, type HttpRequest, principalOf, type Route } from "./edge.ts";
 import { type Reply, reply } from "./problem.ts";
 
-const label = z.string().min(1).max(200);
+const text = (most: number) => z.string().check(z.minLength(1), z.maxLength(most));
+const duration = z.string().check(z.maxLength(20));
 
 export const grantRequest = z.strictObject({
-  profile: z.string().min(1).max(100),
-  duration: z.string().max(20).exactOptional(),
-  lease: z.string().max(20).exactOptional(),
-  name: label.exactOptional(),
-  reason: z.string().min(1).max(1000).exactOptional(),
+  profile: text(100),
+  duration: z.exactOptional(duration),
+  lease: z.exactOptional(duration),
+  name: z.exactOptional(text(200)),
+  reason: z.exactOptional(text(1000)),
 });
 
-export const credentialsRequest = z.strictObject({ lease: z.string().max(20).exactOptional() });
+export const credentialsRequest = z.strictObject({ lease: z.exactOptional(duration) });
 
 export const approvalRequest = z.strictObject({
   decision: z.enum(["approve", "refuse"]),
-  reason: z.string().min(1).max(1000),
+  reason: text(1000),
 });
 
+const UP_TO_100 = "is a number from 1 to 100";
+
 export const listQuery = z.strictObject({
-  state: z.enum(STATES).exactOptional(),
-  profile: z.string().min(1).max(100).exactOptional(),
-  principal: z.string().min(1).max(500).exactOptional(),
-  job: z.string().min(1).max(200).exactOptional(),
-  stuck: z
-    .enum(["true", "false"])
-    .transform((text) => text === "true")
-    .exactOptional(),
-  limit: z
-    .string()
-    .regex(/^[1-9][0-9]{0,2}$/, "is a number from 1 to 100")
-    .transform(Number)
-    .refine((n) => n <= 100, "is a number from 1 to 100")
-    .default(50),
-  cursor: z.string().max(500).exactOptional(),
+  state: z.exactOptional(z.enum(STATES)),
+  profile: z.exactOptional(text(100)),
+  principal: z.exactOptional(text(500)),
+  job: z.exactOptional(text(200)),
+  stuck: z.exactOptional(
+    z.pipe(
+      z.enum(["true", "false"]),
+      z.transform((word) => word === "true"),
+    ),
+  ),
+  limit: z._default(
+    z.pipe(
+      z.string().check(z.regex(/^[1-9][0-9]{0,2}$/, UP_TO_100)),
+      z.pipe(z.transform(Number), z.number().check(z.refine((n) => n <= 100, UP_TO_100))),
+    ),
+    50,
+  ),
+  cursor: z.exactOptional(z.string().check(z.maxLength(500))),
 });
 
 export const idempotencyKey = z
   .string()
-  .regex(/^[\x21-\x7e]{1,200}$/, "is 1 to 200 printable characters without spaces");
+  .check(z.regex(/^[\x21-\x7e]{1,200}$/, "is 1 to 200 printable characters without spaces"));
 
 /** The path's grant. What is no id is no grant either. */
 function grantIn({ path }: HttpRequest): string {

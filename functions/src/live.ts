@@ -29,6 +29,7 @@ import type { Issuing, Keeping } from "@stint/broker/deps";
 import { type Problem, parseConfig } from "@stint/core/config/load";
 import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
+import { warmCedar } from "@stint/core/policy/cedar";
 import { preparePolicy } from "@stint/core/policy/decide";
 import type { Config } from "@stint/core/profile";
 import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
@@ -130,19 +131,22 @@ export const denying = (outside: Outside) =>
 /** For what pipelines report. */
 export const reporting = (outside: Outside) => keeping(outside, tombstones);
 
-/** For what callers ask. */
-export const issuing = (outside: Outside): Issuing => ({
-  ...keeping(outside, (table) => ({
-    ...grants(table),
-    ...openings(table),
-    ...notes(table),
-    ...lists(table),
-  })),
-  policy: preparePolicy(outside.config, pipelineClaims()),
-  target: stsTarget(new STSClient(outside.aws), accountOf(setting(outside, "STINT_EXPIRE_ARN"))),
-  schedules: schedulesOf(outside),
-  keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
-});
+/** For what callers ask. Who asks is found out over the network first; the engine of decisions is made ready meanwhile. */
+export function issuing(outside: Outside): Issuing {
+  warmCedar();
+  return {
+    ...keeping(outside, (table) => ({
+      ...grants(table),
+      ...openings(table),
+      ...notes(table),
+      ...lists(table),
+    })),
+    policy: preparePolicy(outside.config, pipelineClaims()),
+    target: stsTarget(new STSClient(outside.aws), accountOf(setting(outside, "STINT_EXPIRE_ARN"))),
+    schedules: schedulesOf(outside),
+    keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
+  };
+}
 
 const schedulesOf = (outside: Outside) =>
   createSchedules(new SchedulerClient(outside.aws), {
@@ -211,14 +215,7 @@ const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
  * A stint.yaml with the Cedar files beside it, for who develops and who deploys. `warn` is told what loads but is surely not
  * meant. @throws Error naming every problem
  */
-export const readConfig = (file: string, warn?: (line: string) => void): Config =>
-  loadConfig(file, warn).config;
-
-/** The same, and the text that functions carry of it. */
-export function loadConfig(
-  file: string,
-  warn: (line: string) => void = () => {},
-): { readonly config: Config; readonly prepared: string } {
+export function readConfig(file: string, warn: (line: string) => void = () => {}): Config {
   const directory = dirname(file);
   const cedar = Object.fromEntries(
     readdirSync(directory)
@@ -236,7 +233,7 @@ export function loadConfig(
   if (!parsed.ok)
     throw new Error(`the configuration is not valid\n${parsed.problems.map(told).join("\n")}`);
   for (const warning of parsed.warnings) warn(told(warning));
-  return { config: parsed.config, prepared: JSON.stringify(parsed.prepared) };
+  return parsed.config;
 }
 
 /** The surroundings of this process. A start that fails is tried again with the next event. */

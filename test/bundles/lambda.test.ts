@@ -1,5 +1,5 @@
 /** The runtime itself, and each function's first and last moments in it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { DOORS, SETTINGS } from "@stint/functions/deployment";
@@ -132,6 +132,22 @@ describe("a function", () => {
       ...environmentSecrets,
     ])
       expect(written).not.toContain(secret);
+  });
+
+  test.each([
+    ["missing", (file: string) => rmSync(file)],
+    ["cut off", (file: string) => writeFileSync(file, readFileSync(file).subarray(0, 100_000))],
+  ])("whose engine of decisions is %s grants nothing", async (_, harm) => {
+    cpSync(BUNDLES, directory, { recursive: true });
+    harm(join(directory, "api", "cedar_wasm_bg.wasm"));
+    const world = await createWorld({ bundles: directory });
+    const token = await world.jobToken();
+    const ask = () =>
+      world.call("POST", "/v1/grants", { token, body: { profile: "orders-integration" } });
+    for (const answer of [await ask(), await ask()])
+      expect(answer).toMatchObject({ status: 500, body: { code: "internal" } });
+    expect(await world.items()).toEqual([]);
+    await stopAll();
   });
 
   test("is what is deployed: no preload, no test is in a bundle", () => {

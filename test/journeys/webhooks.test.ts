@@ -449,7 +449,8 @@ describe("an end", () => {
     const tombstone = async () =>
       (await world.items()).find(({ sk }) => sk === `JOB#${job.job}`)?.endedAt;
     const endedAt = await tombstone();
-    expect(endedAt).toBe(world.aws.clock.now());
+    // To the second: a function in a process of its own has a clock that goes on by itself.
+    expect(Math.floor(Number(endedAt) / 1000)).toBe(Math.floor(world.aws.clock.now() / 1000));
     await world.advance(1_000);
     const replay = await leaving(world, () =>
       world.github("workflow_job", report(job), "first-report"),

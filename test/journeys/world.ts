@@ -101,6 +101,8 @@ export interface WorldOptions {
   readonly readLagMs?: number;
   /** 1: no call is repeated by the SDK, whose waiting between attempts is in real time. */
   readonly maxAttempts?: number;
+  /** Where the functions as they are deployed lie, if not where the environment says. */
+  readonly bundles?: string;
   /** Stands between Stint and the issuer: sees what is fetched, and may answer otherwise or fail. */
   readonly onFetch?: (url: string, next: () => Response) => Response;
 }
@@ -120,7 +122,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
     logins: config.issuers.flatMap(({ login }) => login ?? []),
   });
   const logged: World["logged"] = [];
-  const bundled = BUNDLES === undefined ? undefined : await onBundles(BUNDLES, aws, issuer);
+  const bundles = options.bundles ?? BUNDLES;
+  const bundled = bundles === undefined ? undefined : await onBundles(bundles, aws, issuer);
   const stint = await deployStint({
     aws,
     config,

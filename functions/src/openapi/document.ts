@@ -33,7 +33,7 @@ const SETTINGS = {
   },
 } as const;
 
-const jsonSchemaOf = (schema: z.ZodType): Json => {
+const jsonSchemaOf = (schema: z.core.$ZodType): Json => {
   const { $schema: _, ...json } = z.toJSONSchema(schema, SETTINGS);
   return json;
 };

@@ -154,7 +154,7 @@ const DURATION = {
 } as const;
 const REASON = { description: "For the approvers and the audit log" } as const;
 
-type Notes<S extends z.ZodType> = Readonly<
+type Notes<S extends z.core.$ZodType> = Readonly<
   Record<keyof z.input<S>, Readonly<Record<string, unknown>>>
 >;
 

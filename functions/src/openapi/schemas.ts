@@ -191,6 +191,6 @@ export const components = {
     audience: text.describe("What tokens for this server must name as their audience"),
     policyVersion: text.describe("Hash of the configuration that decides"),
   }),
-} as const satisfies Record<string, z.ZodType>;
+} as const satisfies Record<string, z.core.$ZodType>;
 
 export type SchemaName = keyof typeof components;

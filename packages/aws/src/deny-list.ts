@@ -6,7 +6,7 @@ import {
 } from "@aws-sdk/client-iam";
 import type { DenyList } from "@stint/broker/ports";
 import { GRANT_ID } from "@stint/core/id";
-import * as z from "zod";
+import * as z from "zod/mini";
 
 export const POLICY_NAME = "StintRevoked";
 
@@ -39,7 +39,9 @@ const ours = z.strictObject({
       Action: z.literal("*"),
       Resource: z.literal("*"),
       Condition: z.strictObject({
-        StringEquals: z.strictObject({ "aws:SourceIdentity": z.array(z.string().regex(GRANT_ID)) }),
+        StringEquals: z.strictObject({
+          "aws:SourceIdentity": z.array(z.string().check(z.regex(GRANT_ID))),
+        }),
       }),
     }),
   ]),

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { SendMessageCommand, type SQSClient } from "@aws-sdk/client-sqs";
 import type { DirtyRoles } from "@stint/broker/ports";
-import * as z from "zod";
+import * as z from "zod/mini";
 
-export const dirtyRoleMessage = z.strictObject({ role: z.string().min(1) });
+export const dirtyRoleMessage = z.strictObject({ role: z.string().check(z.minLength(1)) });
 
 const hash = (text: string): string => createHash("sha256").update(text).digest("hex");
 

@@ -5,12 +5,12 @@
 import { AssumeRoleCommand, type STSClient } from "@aws-sdk/client-sts";
 import { grantId, namespaceOf } from "@stint/core/id";
 import type { Profile } from "@stint/core/profile";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { type SessionInput, SHORTEST_SESSION_SECONDS, sessionOf } from "./sts-target.ts";
 
 const outcome = z.discriminatedUnion("opened", [
   /** The share of a session token that policy and tags take, in percent. */
-  z.object({ opened: z.literal(true), packedPercent: z.number().optional() }),
+  z.object({ opened: z.literal(true), packedPercent: z.optional(z.number()) }),
   z.object({ opened: z.literal(false), error: z.string(), message: z.string() }),
 ]);
 
@@ -27,7 +27,7 @@ export const rehearsed = z.object({
 export const rehearsal = z.object({
   /** Of the configuration that was deployed. */
   policyVersion: z.string(),
-  targets: z.array(rehearsed).optional(),
+  targets: z.optional(z.array(rehearsed)),
 });
 
 export type Outcome = z.output<typeof outcome>;

@@ -1,7 +1,7 @@
 import type { AttributeValue } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { Change } from "@stint/broker/relay";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { StreamEvent } from "./audit/record.ts";
 import { DENIAL_PREFIX } from "./store/keys.ts";
 

@@ -1,7 +1,7 @@
 import { createSecretKey } from "node:crypto";
 import { GetParameterCommand, ParameterNotFound, type SSMClient } from "@aws-sdk/client-ssm";
 import type { TokenKeys } from "@stint/broker/ports";
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** How long a secret is kept in memory: also how long a rotated one goes on being used. */
 const CACHE_MS = 5 * 60_000;
@@ -41,13 +41,15 @@ const keysParameter = z.strictObject({
   keys: z
     .array(
       z.strictObject({
-        version: z.string().min(1),
+        version: z.string().check(z.minLength(1)),
         // Prepared once: a key that comes as bytes is set up anew for each token.
-        key: z.base64().transform((text) => createSecretKey(text, "base64")),
+        key: z.pipe(
+          z.base64(),
+          z.transform((text) => createSecretKey(text, "base64")),
+        ),
       }),
     )
-    .min(1)
-    .max(2),
+    .check(z.minLength(1), z.maxLength(2)),
 });
 
 const SHORTEST_KEY = 32;

@@ -1,5 +1,5 @@
 /** Schemas of every event on the bus, in one file: facts in the past tense, with ids in them and nothing personal. */
-import * as z from "zod";
+import * as z from "zod/mini";
 import { type AuditRecord, FACTS } from "./audit.ts";
 import { iso } from "./time.ts";
 
@@ -10,7 +10,7 @@ const jobRef = z.strictObject({
   issuer: z.string(),
   run: z.string(),
   attempt: z.string(),
-  job: z.string().optional(),
+  job: z.optional(z.string()),
 });
 
 /** `detail` of an event whose `source` is `stint` and whose `detail-type` is its fact. */
@@ -21,19 +21,21 @@ export const eventDetail = z.strictObject({
   time,
   actor: z.strictObject({ kind: z.string(), id: z.string() }),
   policyVersion: z.string(),
-  grant: z.string().optional(),
-  profile: z.string().optional(),
-  state: z.string().optional(),
-  principal: z.strictObject({ kind: z.string(), id: z.string() }).optional(),
-  job: jobRef.partial().optional(),
-  rule: z.string().optional(),
-  why: z.string().optional(),
-  code: z.string().optional(),
-  endsAt: time.optional(),
-  deadBy: time.optional(),
-  leases: z
-    .array(z.strictObject({ target: z.string(), until: time, accessKeyId: z.string().optional() }))
-    .optional(),
+  grant: z.optional(z.string()),
+  profile: z.optional(z.string()),
+  state: z.optional(z.string()),
+  principal: z.optional(z.strictObject({ kind: z.string(), id: z.string() })),
+  job: z.optional(z.partial(jobRef)),
+  rule: z.optional(z.string()),
+  why: z.optional(z.string()),
+  code: z.optional(z.string()),
+  endsAt: z.optional(time),
+  deadBy: z.optional(time),
+  leases: z.optional(
+    z.array(
+      z.strictObject({ target: z.string(), until: time, accessKeyId: z.optional(z.string()) }),
+    ),
+  ),
 });
 
 export type EventDetail = z.output<typeof eventDetail>;

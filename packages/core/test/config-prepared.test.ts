@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseConfig } from "../src/config/load.ts";
-import { readPrepared } from "../src/config/prepared.ts";
+import { readPrepared, writePrepared } from "../src/config/prepared.ts";
 
 const PIPELINES = {
   github: {
@@ -39,14 +39,25 @@ describe("a prepared configuration", () => {
   test("is the one that was checked, with its hash, after a way through JSON", () => {
     const parsed = parseConfig(YAML, CEDAR, PIPELINES);
     if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-    expect(readPrepared(JSON.stringify(parsed.prepared))).toEqual(parsed.config);
+    expect(readPrepared(writePrepared(parsed.config))).toEqual(parsed.config);
+  });
+
+  test("is refused when a character of it is another, or its end is missing", () => {
+    const parsed = parseConfig(YAML, CEDAR, PIPELINES);
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+    const text = writePrepared(parsed.config);
+    const changed = text.replace("refs/heads/main", "refs/heads/mine");
+    expect(changed).not.toBe(text);
+    expect(() => readPrepared(changed)).toThrow("deploy again");
+    expect(() => readPrepared(text.slice(0, -10))).toThrow();
   });
 
   test.each([
     ["no JSON", "version: 1"],
     ["another shape", "{}"],
-    ["no configuration", '{"stint": {"version": 1}, "cedar": {}}'],
-    ["an unknown key", '{"stint": {}, "cedar": {}, "more": 1}'],
+    ["nothing", "null"],
+    ["a configuration without its sum", JSON.stringify({ config: "{}" })],
+    ["a configuration that is no text", JSON.stringify({ sha256: "", config: {} })],
   ])("is never read from %s", (_, json) => {
     expect(() => readPrepared(json)).toThrow();
   });

@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { GrantError } from "@stint/core/error";
 import type { JobPrincipal } from "@stint/core/principal";
-import * as z from "zod";
+import * as z from "zod/mini";
 import {
   claimText,
   type Fact,
@@ -149,24 +149,24 @@ function deliveryId(headers: Headers): string {
   return id;
 }
 
-const Count = z.int().positive();
+const Count = z.int().check(z.positive());
 
 const Action = z.object({ action: z.string() });
 
 const WorkflowJob = z.object({
   workflow_job: z.object({
     run_id: Count,
-    run_attempt: Count.nullish(),
+    run_attempt: z.nullish(Count),
     // Only the last segment is looked at: hosts and paths differ between github.com and a server of one's own.
-    check_run_url: z.string().regex(/\/[1-9][0-9]{0,19}$/, "does not end in an id"),
+    check_run_url: z.string().check(z.regex(/\/[1-9][0-9]{0,19}$/, "does not end in an id")),
   }),
 });
 
 const WorkflowRun = z.object({
-  workflow_run: z.object({ id: Count, run_attempt: Count.nullish() }),
+  workflow_run: z.object({ id: Count, run_attempt: z.nullish(Count) }),
 });
 
-function parse<T>(schema: z.ZodType<T>, event: string, body: unknown): T {
+function parse<T>(schema: z.ZodMiniType<T>, event: string, body: unknown): T {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

@@ -1,7 +1,7 @@
 /** One issuer's signing keys, fetched from that issuer alone and remembered. */
 import { GrantError } from "@stint/core/error";
 import { type CryptoKey, importJWK } from "jose";
-import * as z from "zod";
+import * as z from "zod/mini";
 import { isSafe } from "./issuers.ts";
 import type { Algorithm } from "./jwt.ts";
 import { unauthenticated } from "./pipeline.ts";
@@ -48,14 +48,14 @@ const Discovery = z.object({ issuer: z.string(), jwks_uri: z.string() });
 
 const Jwks = z.object({ keys: z.array(z.unknown()) });
 
-const common = { kid: z.string().min(1), use: z.literal("sig").optional() };
+const common = { kid: z.string().check(z.minLength(1)), use: z.optional(z.literal("sig")) };
 
 /** Only what verifies: symmetric keys, other curves and keys for encryption are passed over. */
 const Jwk = z.union([
   z.object({
     ...common,
     kty: z.literal("RSA"),
-    alg: z.literal("RS256").optional(),
+    alg: z.optional(z.literal("RS256")),
     n: z.string(),
     e: z.string(),
   }),
@@ -63,7 +63,7 @@ const Jwk = z.union([
     ...common,
     kty: z.literal("EC"),
     crv: z.literal("P-256"),
-    alg: z.literal("ES256").optional(),
+    alg: z.optional(z.literal("ES256")),
     x: z.string(),
     y: z.string(),
   }),

@@ -5,7 +5,7 @@ import { type AuditRecord, FACTS } from "@stint/core/audit";
 import type { AuditRow } from "@stint/core/audit-columns";
 import type { Code } from "@stint/core/error";
 import { STATES } from "@stint/core/grant";
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /** Keys, because only an object's keys can be held to a union in full: a new code does not compile until it is here. */
 const CODES = {
@@ -44,65 +44,62 @@ const ACTOR_KINDS = {
 const text = z.string();
 const texts = z.record(text, text);
 /** Epoch ms, up to the last one that a day of four-digit years holds. */
-const time = z
-  .int()
-  .min(0)
-  .max(Date.UTC(9999, 11, 31, 23, 59, 59, 999));
+const time = z.int().check(z.gte(0), z.lte(Date.UTC(9999, 11, 31, 23, 59, 59, 999)));
 
 const explanation = z.strictObject({
-  rule: text.exactOptional(),
+  rule: z.exactOptional(text),
   failed: z.array(
-    z.strictObject({ claim: text, expected: text.exactOptional(), actual: text.nullable() }),
+    z.strictObject({ claim: text, expected: z.exactOptional(text), actual: z.nullable(text) }),
   ),
-  considered: z.int().min(0),
+  considered: z.int().check(z.gte(0)),
 });
 
 /** An audit record as it is read back from the table: nothing unknown, nothing of another type. */
 export const auditRecordSchema = z.strictObject({
-  id: text.min(1),
+  id: z.string().check(z.minLength(1)),
   time,
   fact: z.enum(FACTS),
   actor: z.strictObject({
     kind: z.enum(ACTOR_KINDS),
     id: text,
-    personal: texts.exactOptional(),
+    personal: z.exactOptional(texts),
   }),
   policyVersion: text,
-  grant: text.exactOptional(),
-  profile: text.exactOptional(),
-  state: z.enum(STATES).exactOptional(),
-  principal: z.strictObject({ kind: z.enum(PRINCIPAL_KINDS), id: text }).exactOptional(),
-  claims: texts.exactOptional(),
-  job: z
-    .strictObject({
-      pipeline: text.exactOptional(),
-      issuer: text.exactOptional(),
-      run: text.exactOptional(),
-      attempt: text.exactOptional(),
-      job: text.exactOptional(),
-    })
-    .exactOptional(),
-  rule: text.exactOptional(),
-  why: text.exactOptional(),
-  code: z.enum(CODES).exactOptional(),
-  reason: text.exactOptional(),
-  endsAt: time.exactOptional(),
-  deadBy: time.exactOptional(),
-  leases: z
-    .array(
+  grant: z.exactOptional(text),
+  profile: z.exactOptional(text),
+  state: z.exactOptional(z.enum(STATES)),
+  principal: z.exactOptional(z.strictObject({ kind: z.enum(PRINCIPAL_KINDS), id: text })),
+  claims: z.exactOptional(texts),
+  job: z.exactOptional(
+    z.strictObject({
+      pipeline: z.exactOptional(text),
+      issuer: z.exactOptional(text),
+      run: z.exactOptional(text),
+      attempt: z.exactOptional(text),
+      job: z.exactOptional(text),
+    }),
+  ),
+  rule: z.exactOptional(text),
+  why: z.exactOptional(text),
+  code: z.exactOptional(z.enum(CODES)),
+  reason: z.exactOptional(text),
+  endsAt: z.exactOptional(time),
+  deadBy: z.exactOptional(time),
+  leases: z.exactOptional(
+    z.array(
       z.strictObject({
         target: text,
         until: time,
-        accessKeyId: text.exactOptional(),
-        hash: text.exactOptional(),
+        accessKeyId: z.exactOptional(text),
+        hash: z.exactOptional(text),
       }),
-    )
-    .exactOptional(),
-  explanation: explanation.exactOptional(),
-  policyErrors: z.array(text).exactOptional(),
-  tokenHash: text.exactOptional(),
+    ),
+  ),
+  explanation: z.exactOptional(explanation),
+  policyErrors: z.exactOptional(z.array(text)),
+  tokenHash: z.exactOptional(text),
   // The first half: no field of the type is missing here. The second: what parses is a record.
-} satisfies Record<keyof AuditRecord, z.ZodType>) satisfies z.ZodType<AuditRecord>;
+} satisfies Record<keyof AuditRecord, z.ZodMiniType>) satisfies z.ZodMiniType<AuditRecord>;
 
 /** What is read of a DynamoDB stream event, as Lambda delivers it. */
 export interface StreamEvent {
@@ -118,12 +115,13 @@ export interface StreamEvent {
   }>;
 }
 
+const image = z.object({ audit: z.optional(z.unknown()) });
 const streamRecord = z.object({
   eventName: z.enum(["INSERT", "MODIFY", "REMOVE"]),
   dynamodb: z.object({
-    SequenceNumber: z.string().regex(/^[0-9]{1,40}$/),
-    NewImage: z.object({ audit: z.unknown().optional() }).optional(),
-    OldImage: z.object({ audit: z.unknown().optional() }).optional(),
+    SequenceNumber: z.string().check(z.regex(/^[0-9]{1,40}$/)),
+    NewImage: z.optional(image),
+    OldImage: z.optional(image),
   }),
 });
 

@@ -3,7 +3,7 @@ import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { Due, ListQuery, Lists, Page } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
 import { GRANT_ID } from "@stint/core/id";
-import * as z from "zod";
+import * as z from "zod/mini";
 import type { Context } from "./context.ts";
 import { grantItem } from "./items.ts";
 import { dueShards, grantKey } from "./keys.ts";
@@ -31,7 +31,10 @@ async function* dueIds(db: DynamoDBClient, table: string, now: number): AsyncGen
   }
 }
 
-const idOfKey = z.object({ pk: z.string() }).transform(({ pk }) => pk.slice("GRANT#".length));
+const idOfKey = z.pipe(
+  z.object({ pk: z.string() }),
+  z.transform(({ pk }) => pk.slice("GRANT#".length)),
+);
 
 interface DuePage {
   readonly ids: readonly string[];

@@ -1,11 +1,11 @@
 import type { Grant, STATES } from "@stint/core/grant";
-import * as z from "zod";
+import * as z from "zod/mini";
 
 /**
  * The grant as it lies in the table. A grant that does not parse was written by a bug of ours, or by somebody else:
  * it is a fault, never a refusal.
  */
-const ms = z.int().min(0);
+const ms = z.int().check(z.gte(0));
 const text = z.string();
 const texts = z.record(z.string(), z.string());
 
@@ -16,7 +16,7 @@ const principal = z.discriminatedUnion("kind", [
     kind: z.literal("job"),
     id: text,
     claims: texts,
-    personal: texts.exactOptional(),
+    personal: z.exactOptional(texts),
     job,
   }),
   z.strictObject({
@@ -24,7 +24,7 @@ const principal = z.discriminatedUnion("kind", [
     id: text,
     claims: texts,
     groups: z.array(text),
-    personal: texts.exactOptional(),
+    personal: z.exactOptional(texts),
   }),
 ]);
 
@@ -32,13 +32,13 @@ const lease = z.strictObject({
   target: text,
   plannedAt: ms,
   until: ms,
-  mintedAt: ms.exactOptional(),
-  accessKeyId: text.exactOptional(),
-  hash: text.exactOptional(),
+  mintedAt: z.exactOptional(ms),
+  accessKeyId: z.exactOptional(text),
+  hash: z.exactOptional(text),
 });
 
 const approval = z.strictObject({
-  count: z.int().min(1),
+  count: z.int().check(z.gte(1)),
   given: z.array(z.strictObject({ by: text, at: ms, reason: text })),
 });
 
@@ -50,9 +50,9 @@ const facts = {
   rule: text,
   policyVersion: text,
   createdAt: ms,
-  seconds: z.int().min(1),
-  leaseSeconds: z.int().min(1),
-  claimSeconds: z.int().min(1),
+  seconds: z.int().check(z.gte(1)),
+  leaseSeconds: z.int().check(z.gte(1)),
+  claimSeconds: z.int().check(z.gte(1)),
   targets: z.record(
     text,
     z.strictObject({
@@ -63,10 +63,10 @@ const facts = {
   ),
   requestHash: text,
   tokenKey: text,
-  name: text.exactOptional(),
-  reason: text.exactOptional(),
+  name: z.exactOptional(text),
+  reason: z.exactOptional(text),
 };
-const decided = { ...facts, approval: approval.exactOptional() };
+const decided = { ...facts, approval: z.exactOptional(approval) };
 const leases = z.record(text, lease);
 const live = { ...decided, startsAt: ms, endsAt: ms, leases };
 const endReason = z.enum([
@@ -93,18 +93,18 @@ export const grantSchema = z.discriminatedUnion("state", [
     why: endReason,
     endedAt: ms,
     retryAt: ms,
-    stuck: z.literal(true).exactOptional(),
+    stuck: z.exactOptional(z.literal(true)),
   }),
   z.strictObject({
     ...decided,
     state: state("ended"),
     why: endReason,
     endedAt: ms,
-    startsAt: ms.exactOptional(),
-    endsAt: ms.exactOptional(),
+    startsAt: z.exactOptional(ms),
+    endsAt: z.exactOptional(ms),
     leases,
-    deniedAt: ms.exactOptional(),
-    provedAt: ms.exactOptional(),
+    deniedAt: z.exactOptional(ms),
+    provedAt: z.exactOptional(ms),
   }),
   z.strictObject({
     ...decided,
@@ -112,22 +112,22 @@ export const grantSchema = z.discriminatedUnion("state", [
     why: z.enum(["rule", "approver", "approval_expired"]),
     endedAt: ms,
   }),
-]) satisfies z.ZodType<Grant>;
+]) satisfies z.ZodMiniType<Grant>;
 
 /** The attributes of a grant's item that its readers look at. */
-export const grantItem = z.object({ grant: grantSchema, version: z.int().min(1) });
+export const grantItem = z.object({ grant: grantSchema, version: z.int().check(z.gte(1)) });
 
 export const denialItem = z.object({
   role: text,
   grantId: text,
   until: ms,
-  deniedAt: ms.exactOptional(),
+  deniedAt: z.exactOptional(ms),
 });
 
 /** A job's or run's item: which grants it opened, and its tombstone once it has ended. */
 export const jobItem = z.object({
   pk: text,
   sk: text,
-  grants: z.set(text).optional(),
-  endedAt: ms.optional(),
+  grants: z.optional(z.set(text)),
+  endedAt: z.optional(ms),
 });

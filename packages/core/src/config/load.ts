@@ -3,8 +3,8 @@ import type { Config } from "../profile.ts";
 import { checkTogether } from "./check.ts";
 import { findingsOf } from "./issues.ts";
 import type { Pipelines } from "./pipelines.ts";
-import { type PreparedConfig, toConfig } from "./prepared.ts";
 import type { Problem } from "./problem.ts";
+import { toConfig } from "./resolve.ts";
 import { ConfigSchema } from "./schema.ts";
 import { readYaml } from "./yaml.ts";
 
@@ -14,8 +14,6 @@ export type ParsedConfig =
   | {
       readonly ok: true;
       readonly config: Config;
-      /** The same for a deployment to carry: `readPrepared` makes the configuration of it again. */
-      readonly prepared: PreparedConfig;
       readonly warnings: readonly Problem[];
     }
   | { readonly ok: false; readonly problems: readonly Problem[] };
@@ -48,7 +46,6 @@ export function parseConfig(
   return {
     ok: true,
     config,
-    prepared: { stint: yaml.data, cedar: cedarFiles },
     warnings: [...warnings, ...policies.warnings],
   };
 }

@@ -1,5 +1,10 @@
-import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
 import type { Problem } from "../config/problem.ts";
+import {
+  type ActionConstraint,
+  cedar,
+  type DetailedError,
+  type PrincipalConstraint,
+} from "./cedar.ts";
 
 /** A policy from a `.cedar` file beside the configuration. */
 export interface HandWritten {
@@ -39,7 +44,7 @@ export function readCedarFiles(files: Readonly<Record<string, string>>): ReadCed
 }
 
 function readCedarFile(file: string, text: string): ReadCedar {
-  const parts = cedar.policySetTextToParts(text);
+  const parts = cedar().policySetTextToParts(text);
   if (parts.type === "failure")
     return { policies: [], problems: cedarProblems(parts.errors, file, text) };
 
@@ -57,7 +62,7 @@ function readCedarFile(file: string, text: string): ReadCedar {
     from = start + policy.length;
     const offset = bytes(text.slice(0, start));
     const path = `${file}#${index + 1}`;
-    const json = cedar.policyToJson(policy);
+    const json = cedar().policyToJson(policy);
     if (json.type === "failure") {
       problems.push(...cedarProblems(json.errors, path, text, offset));
       continue;
@@ -90,10 +95,10 @@ function readCedarFile(file: string, text: string): ReadCedar {
 }
 
 /** A job that is named by its id is named with its issuer. */
-const forJobs = (principal: cedar.PrincipalConstraint): boolean =>
+const forJobs = (principal: PrincipalConstraint): boolean =>
   principal.op === "All" || (principal.op === "is" && principal.entity_type === "Stint::Job");
 
-const forRequests = (action: cedar.ActionConstraint): boolean =>
+const forRequests = (action: ActionConstraint): boolean =>
   action.op === "All" || JSON.stringify(action).includes('"request"');
 
 /** Whether `principal.issuer` is read anywhere in an expression. */
@@ -118,7 +123,7 @@ function inFileOrder(parts: readonly string[]): readonly string[] {
 
 /** Cedar's own errors as problems, with places in the file that the text comes from. */
 export function cedarProblems(
-  errors: readonly cedar.DetailedError[],
+  errors: readonly DetailedError[],
   path: string,
   fileText: string,
   offset = 0,

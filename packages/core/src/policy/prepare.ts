@@ -1,10 +1,10 @@
-import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
 import { type Pipelines, pipelineNamed } from "../config/pipelines.ts";
 import type { Action, FailedClaim } from "../decision.ts";
 import { sha256 } from "../id.ts";
 import type { Principal } from "../principal.ts";
 import type { Config, Profile, Rule } from "../profile.ts";
 import { iso } from "../time.ts";
+import { type AuthorizationAnswer, type Context, cedar, type EntityJson } from "./cedar.ts";
 import { knownClaims } from "./cedar-schema.ts";
 import { compileProfile, untrustedFor } from "./compile.ts";
 import type { HandWritten } from "./handwritten.ts";
@@ -56,7 +56,7 @@ export function prepareProfile(
   ]);
   // Cedar keeps parsed sets by name for the whole thread. A name made from the content cannot mean two things.
   const setId = sha256(JSON.stringify(texts));
-  const answer = cedar.preparsePolicySet(setId, { staticPolicies: Object.fromEntries(texts) });
+  const answer = cedar().preparsePolicySet(setId, { staticPolicies: Object.fromEntries(texts) });
   const broken = answer.type === "failure" ? answer.errors.map(({ message }) => message) : [];
 
   const ruleOrder = new Map(rules.map((rule, order) => [rule.id, { rule, order }]));
@@ -84,7 +84,7 @@ export function prepareProfile(
       };
       try {
         return sort(
-          cedar.statefulIsAuthorized({
+          cedar().statefulIsAuthorized({
             principal: uid,
             action: { type: "Stint::Action", id: action },
             resource,
@@ -112,7 +112,7 @@ const failed = (errors: readonly string[]): Evaluated => ({
 });
 
 function sort(
-  answer: cedar.AuthorizationAnswer,
+  answer: AuthorizationAnswer,
   written: ReadonlyMap<string, HandWritten>,
   event: JobEvent | undefined,
 ): Evaluated {
@@ -157,8 +157,8 @@ function contextOf(
   seconds: number,
   pipelines: Pipelines,
   handWritten: boolean,
-): cedar.Context {
-  const context: cedar.Context = {};
+): Context {
+  const context: Context = {};
   if (action === "request") context.seconds = seconds;
   if (action === "approve" && rule !== undefined) context.rule = rule;
   if (!handWritten) return context;
@@ -171,7 +171,7 @@ function contextOf(
   return context;
 }
 
-type Attributes = Pick<cedar.EntityJson, "attrs" | "parents">;
+type Attributes = Pick<EntityJson, "attrs" | "parents">;
 
 /** What policies see of a principal: the claims and groups that the rules name, and all known ones to hand-written policies. */
 function seenBy(

@@ -1,7 +1,7 @@
-import * as cedar from "@cedar-policy/cedar-wasm/nodejs";
 import { issuersOf, type Pipelines } from "../config/pipelines.ts";
 import type { Problem } from "../config/problem.ts";
 import type { Config } from "../profile.ts";
+import { cedar, type ValidationError } from "./cedar.ts";
 import { cedarSchema } from "./cedar-schema.ts";
 import { compileProfile } from "./compile.ts";
 import { cedarProblems, type HandWritten, place, readCedarFiles } from "./handwritten.ts";
@@ -43,7 +43,7 @@ export function validatePolicies(config: Config, pipelines: Pipelines): Validati
   }
   if (problems.length > 0) return { problems, warnings: [] };
 
-  const answer = cedar.validate({
+  const answer = cedar().validate({
     validationSettings: { mode: "strict" },
     schema: cedarSchema(pipelines),
     policies: {
@@ -56,7 +56,7 @@ export function validatePolicies(config: Config, pipelines: Pipelines): Validati
     return { problems: cedarProblems(answer.errors, "policies", ""), warnings: [] };
 
   const byId = new Map(written.map((policy) => [policy.id, policy]));
-  const told = (found: readonly cedar.ValidationError[]): Problem[] =>
+  const told = (found: readonly ValidationError[]): Problem[] =>
     found.flatMap(({ policyId, error }) => {
       const policy = byId.get(policyId);
       if (policy === undefined) return [{ path: `rule ${policyId}`, message: error.message }];
