@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { readPrepared } from "@stint/core/config/prepared";
 import { DOORS, type Door, FUNCTION_PATH, roleOf, SIZES } from "@stint/functions/deployment";
 import { readConfig } from "@stint/functions/live";
 import { build } from "esbuild";
@@ -118,11 +119,9 @@ describe.each(DOORS)("the function %s", (door) => {
 
   test("carries the configuration, checked, as policy version and all", () => {
     const directory = join(".sst/stint", STAGE, door);
-    const { hash } = readConfig(CONFIG);
-    expect(all.outputs.configuration).toBe(hash);
-    expect(JSON.parse(readFileSync(join(directory, "stint.json"), "utf8"))).toMatchObject({
-      stint: { version: 1 },
-    });
+    const config = readConfig(CONFIG);
+    expect(all.outputs.configuration).toBe(config.hash);
+    expect(readPrepared(readFileSync(join(directory, "stint.json"), "utf8"))).toEqual(config);
     expect(readdirSync(directory)).toContain("index.cjs");
     expect(readdirSync(directory).includes("cedar_wasm_bg.wasm")).toBe(door === "api");
   });
