@@ -1,5 +1,5 @@
 /** What people are woken for, and the page that they then look at. `docs/operations.md` says what to do about each. */
-import { ALARMS } from "@stint/broker/alarms";
+import { ALARMS, METRICS } from "@stint/broker/alarms";
 import type { api } from "./api.ts";
 import type { audit } from "./audit.ts";
 import type { RevocationParts, revocation } from "./revocation.ts";
@@ -10,7 +10,7 @@ const MINUTE = 60;
 
 interface Watched {
   readonly parts: RevocationParts;
-  readonly ends: ReturnType<typeof revocation>;
+  readonly ends: ReturnType<typeof revocation> & { readonly prove: sst.aws.Function };
   readonly told: ReturnType<typeof audit>;
   readonly doors: ReturnType<typeof api>;
   readonly table: sst.aws.Dynamo;
@@ -72,7 +72,7 @@ export function alarms(watched: Watched) {
   const all = { ...ends, audit: told.writer, api: doors.broker, webhook: doors.webhook };
 
   // What the functions themselves call an alarm: a word in a line of their logs.
-  const counted = (name: string, pattern: string, metric: string) =>
+  const counted = (name: string, pattern: string, metric: string, value = "1") =>
     Object.entries(all).map(
       ([door]) =>
         new aws.cloudwatch.LogMetricFilter(
@@ -81,7 +81,12 @@ export function alarms(watched: Watched) {
             name: named(`${name}-${door}`),
             logGroupName: `/aws/lambda/${named(door)}`,
             pattern,
-            metricTransformation: { namespace: NAMESPACE, name: metric, value: "1", unit: "Count" },
+            metricTransformation: {
+              namespace: NAMESPACE,
+              name: metric,
+              value,
+              unit: value === "1" ? "Count" : "Milliseconds",
+            },
           },
           { dependsOn: [all[door as keyof typeof all]] },
         ), // the key is one of its own
@@ -90,6 +95,11 @@ export function alarms(watched: Watched) {
     const metric = named(event);
     counted(event, `{ $.alarm = "${event}" }`, metric);
     alarm(event, description, { namespace: NAMESPACE, metric }, { above: 0 });
+  }
+  for (const name of Object.keys(METRICS)) {
+    const metric = named(name);
+    counted(name, `{ $.metric = "${name}" }`, metric, "$.value");
+    shown.push({ title: name, metric: { namespace: NAMESPACE, metric }, statistic: "p99" });
   }
   const refusals = named("refused");
   counted("refused", '{ $.message = "request" && $.code = "refused" }', refusals);
@@ -102,6 +112,7 @@ export function alarms(watched: Watched) {
 
   for (const [name, queue] of Object.entries({
     "dirty-dead": parts.dirtyDead,
+    "proofs-dead": parts.proofsDead,
     "schedules-dead": parts.schedulesDead,
     "sweep-dead": parts.sweepDead,
     "relay-dead": parts.relayDead,

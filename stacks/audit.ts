@@ -1,5 +1,5 @@
 /** The audit log: objects that nobody can change, and the table over them that Athena asks. */
-import { AUDIT_COLUMNS } from "@stint/core/audit-columns";
+import { AUDIT_COLUMNS, SQL_TYPES } from "@stint/core/audit-columns";
 import { savedQuestions } from "@stint/core/audit-questions";
 import type { Declare } from "./functions.ts";
 import { deadLetters } from "./queues.ts";
@@ -100,7 +100,7 @@ export function audit(
       },
       columns: AUDIT_COLUMNS.map(({ name, type, description }) => ({
         name,
-        type: type === "timestamp" ? "timestamp" : "string",
+        type: SQL_TYPES[type].glue,
         comment: description.slice(0, 255),
       })),
     },

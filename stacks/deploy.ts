@@ -1,4 +1,5 @@
 /** The deployment as a whole: parts first, then the functions that work on them, then what watches them. */
+import { REVOKER_NAME } from "@stint/aws/target-role";
 import { type Door, FUNCTION_PATH, type Resources } from "@stint/functions/deployment";
 import { alarms } from "./alarms.ts";
 import { api } from "./api.ts";
@@ -6,7 +7,7 @@ import { AUDIT_PREFIX, audit, auditBucket } from "./audit.ts";
 import { bundles } from "./bundles.ts";
 import { events } from "./events.ts";
 import { functions } from "./functions.ts";
-import { revocation, revocationParts } from "./revocation.ts";
+import { proofs, revocation, revocationParts } from "./revocation.ts";
 import { secrets } from "./secrets.ts";
 import { named, place } from "./stage.ts";
 import { storage } from "./storage.ts";
@@ -27,10 +28,12 @@ export function deploy() {
     index: (name) => $interpolate`${table.arn}/index/${name}`,
     bus: bus.arn,
     dirtyQueue: parts.dirty.arn,
+    proofQueue: parts.proofs.arn,
     schedulerRole: parts.schedulerRole.arn,
     schedules: $interpolate`arn:aws:scheduler:${region}:${account}:schedule/${parts.group.name}/*`,
     targets: $interpolate`arn:aws:iam::${account}:role/stint/*`,
     targetsAnywhere: "arn:aws:iam::*:role/stint/*",
+    revokersAnywhere: `arn:aws:iam::*:role/${REVOKER_NAME}`,
     boundary: parts.boundary.arn,
     auditObjects: $interpolate`${buckets.bucket.arn}/${AUDIT_PREFIX}*`,
     tokenKeys: kept.tokenKeys.arn,
@@ -54,7 +57,9 @@ export function deploy() {
     },
     stored,
   );
-  alarms({ parts, ends, told, doors, table });
+  // Under the broker's role, which the broker is declared with.
+  const proves = proofs(declare, stored, parts);
+  alarms({ parts, ends: { ...ends, prove: proves }, told, doors, table });
   targets(built.config, {
     broker: functionRole("api"),
     boundary: parts.boundary.arn,

@@ -21,10 +21,11 @@ export const workQueue = (
   name: string,
   part: string,
   of: { readonly dead: sst.aws.Queue; readonly tries: number; readonly visibilitySeconds: number },
+  fifo = false,
 ) =>
   new sst.aws.Queue(name, {
-    fifo: true,
+    fifo,
     visibilityTimeout: `${of.visibilitySeconds} seconds`,
     dlq: { queue: of.dead.arn, retry: of.tries },
-    transform: { queue: { name: `${named(part)}.fifo`, ...encrypted } },
+    transform: { queue: { name: `${named(part)}${fifo ? ".fifo" : ""}`, ...encrypted } },
   });

@@ -4,6 +4,8 @@ import {
   DIRTY_TRIES,
   DIRTY_VISIBILITY_SECONDS,
   FUNCTION_PATH,
+  PROOF_TRIES,
+  PROOF_VISIBILITY_SECONDS,
   schedulerPermissions,
 } from "@stint/functions/deployment";
 import { every } from "./events.ts";
@@ -15,10 +17,17 @@ import type { Storage } from "./storage.ts";
 /** Queues, the Scheduler's group and role, and the boundary: what permissions are about, before there are functions. */
 export function revocationParts() {
   const dirtyDead = deadLetters("DirtyDead", "dirty-dead", true);
-  const dirty = workQueue("Dirty", "dirty", {
-    dead: dirtyDead,
-    tries: DIRTY_TRIES,
-    visibilitySeconds: DIRTY_VISIBILITY_SECONDS,
+  const dirty = workQueue(
+    "Dirty",
+    "dirty",
+    { dead: dirtyDead, tries: DIRTY_TRIES, visibilitySeconds: DIRTY_VISIBILITY_SECONDS },
+    true,
+  );
+  const proofsDead = deadLetters("ProofsDead", "proofs-dead");
+  const proofs = workQueue("Proofs", "proofs", {
+    dead: proofsDead,
+    tries: PROOF_TRIES,
+    visibilitySeconds: PROOF_VISIBILITY_SECONDS,
   });
   const schedulesDead = deadLetters("SchedulesDead", "schedules-dead");
   const sweepDead = deadLetters("SweepDead", "sweep-dead");
@@ -38,7 +47,18 @@ export function revocationParts() {
     description: "What no target role can do, whatever its policies say",
     policy: JSON.stringify(boundaryDocument()),
   });
-  return { dirty, dirtyDead, schedulesDead, sweepDead, relayDead, group, schedulerRole, boundary };
+  return {
+    dirty,
+    dirtyDead,
+    proofs,
+    proofsDead,
+    schedulesDead,
+    sweepDead,
+    relayDead,
+    group,
+    schedulerRole,
+    boundary,
+  };
 }
 
 export type RevocationParts = ReturnType<typeof revocationParts>;
@@ -65,7 +85,14 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
   });
   streamReader("RelayStream", { stream, function: relay, failures: relayDead.arn, reports: true });
 
-  const revoke = declare("revoke", { settings, source: { kind: "queue", arn: dirty.arn } });
+  const revoke = declare("revoke", {
+    settings: {
+      ...settings,
+      STINT_PROOF_QUEUE_URL: parts.proofs.url,
+      STINT_ACCOUNT: place().account,
+    },
+    source: { kind: "queue", arn: dirty.arn },
+  });
   new aws.lambda.EventSourceMapping("RevokeQueue", {
     eventSourceArn: dirty.arn,
     functionName: revoke.name,
@@ -75,6 +102,22 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
     scalingConfig: { maximumConcurrency: 10 },
   });
   return { expire, sweep, relay, revoke };
+}
+
+/** What sees that deny lists hold. */
+export function proofs(declare: Declare, { table }: Storage, parts: RevocationParts) {
+  const prove = declare("prove", {
+    settings: { STINT_TABLE: table.name },
+    source: { kind: "queue", arn: parts.proofs.arn },
+  });
+  new aws.lambda.EventSourceMapping("ProofQueue", {
+    eventSourceArn: parts.proofs.arn,
+    functionName: prove.name,
+    batchSize: 1,
+    functionResponseTypes: ["ReportBatchItemFailures"],
+    scalingConfig: { maximumConcurrency: 10 },
+  });
+  return prove;
 }
 
 /** A reader of the table's stream: in order, one batch at a time, for as long as the stream holds a record. */

@@ -1,4 +1,5 @@
 import type { AuditLog } from "@stint/aws/audit/log";
+import type { Received } from "@stint/aws/dirty-roles";
 import type { Rehearsed } from "@stint/aws/rehearsal";
 import type { Secrets } from "@stint/aws/secrets";
 import type { Deps, Issuing } from "@stint/broker/deps";
@@ -21,6 +22,7 @@ export interface App {
   readonly secrets: Secrets;
   readonly bus: Bus;
   readonly auditLog: AuditLog;
+  readonly postpone: (message: Received) => Promise<void>;
   readonly rehearse: (profile: Profile) => Promise<readonly Rehearsed[]>;
   readonly log: Log;
 }

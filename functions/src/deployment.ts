@@ -13,15 +13,19 @@ export const DOORS = [
   "relay",
   "audit",
   "revoke",
+  "prove",
   "doctor",
 ] as const;
 export type Door = (typeof DOORS)[number];
 
 /** Roles are called by the function that each is of. */
-export type Role = Exclude<Door, "doctor">;
+export type Role = Exclude<Door, "prove" | "doctor">;
 
-/** Whose role a function runs under: its own. But target roles let in the broker alone, and the doctor must try them. */
-export const roleOf = (door: Door): Role => (door === "doctor" ? "api" : door);
+/**
+ * Whose role a function runs under: its own. But target roles let in the broker alone, and who proves that a session is
+ * dead, or tries a role before there are grants, must have one.
+ */
+export const roleOf = (door: Door): Role => (door === "doctor" || door === "prove" ? "api" : door);
 
 export const ROLES: readonly Role[] = [...new Set(DOORS.map(roleOf))];
 
@@ -41,6 +45,7 @@ export interface Resources<A> {
   readonly index: (name: "due" | "byProfile" | "byPrincipal") => A;
   readonly bus: A;
   readonly dirtyQueue: A;
+  readonly proofQueue: A;
   readonly schedulerRole: A;
   /** All schedules of the group. */
   readonly schedules: A;
@@ -48,6 +53,8 @@ export interface Resources<A> {
   readonly targets: A;
   /** The same in any account: which of them let the broker in is said by their trust. */
   readonly targetsAnywhere: A;
+  /** The role by which another account lets its target roles be written on, in any account. */
+  readonly revokersAnywhere: A;
   /** The boundary that a target role of this account carries. */
   readonly boundary: A;
   readonly auditObjects: A;
@@ -58,9 +65,8 @@ export interface Resources<A> {
 
 /** What each function may do, by its role: exactly the calls that it makes. */
 export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly Permission<A>[]>> {
-  const readGrant = { actions: ["dynamodb:GetItem"], resources: [of.table] };
   const endGrant = {
-    actions: ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+    actions: ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     resources: [of.table],
   };
   const markDirty = { actions: ["sqs:SendMessage"], resources: [of.dirtyQueue] };
@@ -69,6 +75,7 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       {
         actions: [
           "dynamodb:ConditionCheckItem",
+          "dynamodb:DeleteItem",
           "dynamodb:GetItem",
           "dynamodb:PutItem",
           "dynamodb:UpdateItem",
@@ -107,11 +114,11 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       { actions: ["events:PutEvents"], resources: [of.bus] },
     ],
     revoke: [
-      readGrant,
-      {
-        actions: ["dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"],
-        resources: [of.table],
-      },
+      endGrant,
+      { actions: ["dynamodb:Query"], resources: [of.table] },
+      { actions: ["sqs:ChangeMessageVisibility"], resources: [of.dirtyQueue] },
+      { actions: ["sqs:SendMessage"], resources: [of.proofQueue] },
+      { actions: ["sts:AssumeRole"], resources: [of.revokersAnywhere] },
       { actions: ["iam:GetRolePolicy"], resources: [of.targets] },
       {
         actions: ["iam:PutRolePolicy"],
@@ -147,7 +154,8 @@ export const SETTINGS: Readonly<Record<Door, readonly Setting[]>> = {
   sweep: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL"],
   relay: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_SCHEDULE_GROUP"],
   audit: ["STINT_AUDIT_BUCKET", "STINT_BUS"],
-  revoke: ["STINT_TABLE"],
+  revoke: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_PROOF_QUEUE_URL", "STINT_ACCOUNT"],
+  prove: ["STINT_TABLE"],
   doctor: [],
 };
 
@@ -168,11 +176,21 @@ export const SIZES: Readonly<Record<Door, Size>> = {
   relay: { seconds: 50, megabytes: 512 },
   audit: { seconds: 50, megabytes: 512 },
   revoke: { seconds: 20, megabytes: 512 },
+  prove: { seconds: 30, megabytes: 512 },
   doctor: { seconds: 60, megabytes: 512 },
 };
 
 /** Six times the worker's time-out, so that a role's message is never at two workers. */
 export const DIRTY_VISIBILITY_SECONDS = 6 * SIZES.revoke.seconds;
 
-/** How often a role's message is tried before it is set aside for people to look at. */
-export const DIRTY_TRIES = 5;
+/**
+ * How often a role's message is tried, within about three minutes, before it is set aside for people to look at and its
+ * grants are stuck. The sweeper goes on marking the role.
+ */
+export const DIRTY_TRIES = 8;
+
+/** Longer than the prover's time-out; what it could not prove it asks about again after this. */
+export const PROOF_VISIBILITY_SECONDS = 2 * SIZES.prove.seconds;
+
+/** For as long as the longest lease may run. */
+export const PROOF_TRIES = 60;

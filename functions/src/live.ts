@@ -12,17 +12,20 @@ import { STSClient, type STSClientConfig } from "@aws-sdk/client-sts";
 import { createAuditLog } from "@stint/aws/audit/log";
 import { createBus } from "@stint/aws/bus";
 import { createDenyList } from "@stint/aws/deny-list";
-import { createDirtyRoles } from "@stint/aws/dirty-roles";
+import { createDirtyRoles, createPostponing } from "@stint/aws/dirty-roles";
+import { createProber, createProofRequests } from "@stint/aws/proofs";
 import { createRehearsal } from "@stint/aws/rehearsal";
+import { createRevokers } from "@stint/aws/revokers";
 import { createSchedules, createUnscheduling } from "@stint/aws/schedules";
 import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
 import type { Context } from "@stint/aws/store/context";
-import { denial, roleDenials } from "@stint/aws/store/denials";
+import { denial, proofs, roleDenials } from "@stint/aws/store/denials";
 import { finder, grants, replacer } from "@stint/aws/store/grants";
 import { due, lists } from "@stint/aws/store/indexes";
 import { jobGrants, tombstones } from "@stint/aws/store/jobs";
 import { notes } from "@stint/aws/store/notes";
 import { openings } from "@stint/aws/store/openings";
+import { deniedRoles, liveGrants, roles } from "@stint/aws/store/roles";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
 import type { Issuing, Keeping } from "@stint/broker/deps";
@@ -48,6 +51,8 @@ export type Setting =
   | "STINT_SCHEDULER_ROLE_ARN"
   | "STINT_SCHEDULE_DLQ_ARN"
   | "STINT_DIRTY_QUEUE_URL"
+  | "STINT_PROOF_QUEUE_URL"
+  | "STINT_ACCOUNT"
   | "STINT_AUDIT_BUCKET"
   | "STINT_TOKEN_KEYS"
   | "STINT_WEBHOOK_SECRETS";
@@ -104,6 +109,7 @@ function keeping<S>(outside: Outside, store: (table: Context) => S): Keeping<S> 
       sleep,
       id: () => ulid(now()),
       alarm: (event, details) => log.error(event, { ...details, alarm: event }),
+      measure: (metric, value, details) => log.info("measured", { ...details, metric, value }),
     },
   };
 }
@@ -113,7 +119,12 @@ export const ending = (outside: Outside) => keeping(outside, grants);
 
 /** For what looks for grants to end. */
 export const sweeping = (outside: Outside) =>
-  keeping(outside, (table) => ({ ...grants(table), ...denial(table), ...due(table) }));
+  keeping(outside, (table) => ({
+    ...grants(table),
+    ...denial(table),
+    ...due(table),
+    ...deniedRoles(table),
+  }));
 
 /** For what follows from changes. */
 export const relaying = (outside: Outside) =>
@@ -122,10 +133,20 @@ export const relaying = (outside: Outside) =>
 /** For what writes deny lists. */
 export const denying = (outside: Outside) =>
   keeping(outside, (table) => ({
+    ...grants(table),
+    ...denial(table),
+    ...roleDenials(table),
+    ...roles(table),
+    ...liveGrants(table),
+  }));
+
+/** For what sees that deny lists hold. */
+export const proving = (outside: Outside) =>
+  keeping(outside, (table) => ({
     ...finder(table),
     ...replacer(table),
     ...denial(table),
-    ...roleDenials(table),
+    ...proofs(table),
   }));
 
 /** For what pipelines report. */
@@ -142,7 +163,7 @@ export function issuing(outside: Outside): Issuing {
       ...lists(table),
     })),
     policy: preparePolicy(outside.config, pipelineClaims()),
-    target: stsTarget(new STSClient(outside.aws), accountOf(setting(outside, "STINT_EXPIRE_ARN"))),
+    target: stsTarget(new STSClient(outside.aws)),
     schedules: schedulesOf(outside),
     keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
   };
@@ -180,7 +201,35 @@ export const secretsOf = ({ aws, now }: Outside) => createSecrets(new SSMClient(
 export const dirtyOf = (outside: Outside) =>
   createDirtyRoles(new SQSClient(outside.aws), setting(outside, "STINT_DIRTY_QUEUE_URL"));
 
-export const denyListOf = ({ aws }: Outside) => createDenyList(new IAMClient(aws));
+/** Puts a role's message off that could not be dealt with. */
+export const postponingOf = (outside: Outside) =>
+  createPostponing(
+    new SQSClient(outside.aws),
+    setting(outside, "STINT_DIRTY_QUEUE_URL"),
+    outside.random ?? Math.random,
+  );
+
+export const denyListOf = (outside: Outside) => {
+  const { aws } = outside;
+  return createDenyList(
+    createRevokers({
+      account: setting(outside, "STINT_ACCOUNT"),
+      sts: new STSClient(aws),
+      iam: (session) =>
+        new IAMClient(session === undefined ? aws : { ...aws, credentials: session }),
+    }),
+  );
+};
+
+export const proofsOf = (outside: Outside) =>
+  createProofRequests(new SQSClient(outside.aws), setting(outside, "STINT_PROOF_QUEUE_URL"));
+
+export const proberOf = ({ aws }: Outside) =>
+  createProber(
+    new STSClient(aws),
+    (credentials, region) =>
+      new SSMClient({ ...aws, ...(region === undefined ? {} : { region }), credentials }),
+  );
 
 export const busOf = (outside: Outside) =>
   createBus(new EventBridgeClient(outside.aws), setting(outside, "STINT_BUS"));
@@ -198,7 +247,10 @@ export const compose = (outside: Outside): App => ({
     schedules: { ...schedulesOf(outside), ...unschedulingOf(outside) },
     denyList: denyListOf(outside),
     dirty: dirtyOf(outside),
+    proofs: proofsOf(outside),
+    prober: proberOf(outside),
   },
+  postpone: postponingOf(outside),
   issuers: signersOf(outside),
   secrets: secretsOf(outside),
   verifier: verifierOf(outside),
@@ -207,9 +259,6 @@ export const compose = (outside: Outside): App => ({
   rehearse: rehearsalOf(outside),
   log: outside.log,
 });
-
-/** The account that an ARN is of. */
-const accountOf = (arn: string): string => arn.split(":")[4] ?? "";
 
 /**
  * A stint.yaml with the Cedar files beside it, for who develops and who deploys. `warn` is told what loads but is surely not

@@ -27,6 +27,7 @@ const ON_ITS_BEHALF: Readonly<Record<Door, readonly string[]>> = (() => {
   const logs = ["logs:CreateLogStream", "logs:PutLogEvents"];
   const stream = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"];
   const failures = ["sqs:SendMessage"];
+  const queue = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"];
   return {
     api: logs,
     webhook: logs,
@@ -34,7 +35,8 @@ const ON_ITS_BEHALF: Readonly<Record<Door, readonly string[]>> = (() => {
     sweep: [...logs, ...failures],
     relay: [...logs, ...stream, ...failures],
     audit: [...logs, ...stream, ...failures],
-    revoke: [...logs, "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
+    revoke: [...logs, ...queue],
+    prove: [...logs, ...queue],
     doctor: logs,
   };
 })();

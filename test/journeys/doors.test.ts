@@ -47,7 +47,12 @@ describe("a schedule of the grant's name", () => {
 });
 
 describe("the dirty roles' worker", () => {
-  const message = (messageId: string, body: string) => ({ messageId, body });
+  const message = (messageId: string, body: string) => ({
+    messageId,
+    receiptHandle: messageId,
+    attributes: { ApproximateReceiveCount: "1" },
+    body,
+  });
   const revoke = (...Records: Array<ReturnType<typeof message>>) =>
     world.stint.invoke("revoke", { Records });
   const role = "arn:aws:iam::000000000000:role/stint/orders-integration";
@@ -56,7 +61,7 @@ describe("the dirty roles' worker", () => {
     const answer = await revoke(
       message("no-json", "{"),
       message("no-role", "{}"),
-      message("fine", JSON.stringify({ role })),
+      message("fine", JSON.stringify({ role, look: "check" })),
     );
     expect(answer).toEqual({
       batchItemFailures: [{ itemIdentifier: "no-json" }, { itemIdentifier: "no-role" }],
@@ -68,7 +73,7 @@ describe("the dirty roles' worker", () => {
     const foreign = "arn:aws:iam::000000000000:role/admin";
     const before = calls("PutRolePolicy");
     expect(await store.denials(foreign)).toEqual([]);
-    expect(await revoke(message("a", JSON.stringify({ role: foreign })))).toEqual({
+    expect(await revoke(message("a", JSON.stringify({ role: foreign, look: "check" })))).toEqual({
       batchItemFailures: [{ itemIdentifier: "a" }],
     });
     expect(calls("PutRolePolicy")).toBe(before);
@@ -94,9 +99,11 @@ describe("the dirty roles' worker", () => {
     world.aws.iam.spread();
     const { denyList } = world.stint.app("revoke").deps;
     await expect(
-      denyList.write("arn:aws:iam::000000000000:role/stint/unbounded", ["g000000000000000"]),
+      denyList.write("arn:aws:iam::000000000000:role/stint/unbounded", {
+        ids: ["g000000000000000"],
+      }),
     ).rejects.toMatchObject({ name: "AccessDenied" });
-    await expect(denyList.write(role, ["g000000000000000"])).resolves.toBeUndefined();
+    await expect(denyList.write(role, { ids: ["g000000000000000"] })).resolves.toBe(true);
   });
 });
 

@@ -674,7 +674,7 @@ describe("consumers of the stream", () => {
     await world.advance(60_000);
     await expectOver(witness, grantIn(answer).id, "released");
   };
-  const FACTS = ["grant.opened", "grant.activated", "grant.ending", "grant.ended"];
+  const FACTS = ["grant.opened", "grant.activated", "grant.ending", "grant.ended", "grant.proved"];
 
   test("an entry that the bus refuses is sent again alone", async () => {
     const { bus } = world.stint.app("audit");

@@ -72,7 +72,7 @@ export async function leaving<T>(
 }
 
 /** What a grant leaves that was opened for a job: what every refusal must not. */
-export const OPENED: Left = { GRANT: 1, RUN: 1, TOKEN: 1, schedule: 1, session: 1 };
+export const OPENED: Left = { GRANT: 1, ROLE: 1, RUN: 1, TOKEN: 1, schedule: 1, session: 1 };
 
 /** A configuration of the demo's profile and its job, with other rules and lengths. */
 export function configWith(rules: string, duration = "{ default: 20m, max: 2h }"): Config {

@@ -444,14 +444,16 @@ describe("an end", () => {
   test("that comes again, or by another delivery, moves nothing", async () => {
     const job = newJob();
     const id = await open(job);
-    await world.github("workflow_job", report(job), "first-report");
-    const before = await grantOf(id);
     const tombstone = async () =>
       (await world.items()).find(({ sk }) => sk === `JOB#${job.job}`)?.endedAt;
+    await world.github("workflow_job", report(job), "first-report");
     const endedAt = await tombstone();
     // To the second: a function in a process of its own has a clock that goes on by itself.
     expect(Math.floor(Number(endedAt) / 1000)).toBe(Math.floor(world.aws.clock.now() / 1000));
-    await world.advance(1_000);
+    // Until its denial has spread, and is proved.
+    await world.advance(5_000);
+    const before = await grantOf(id);
+    expect(before).toMatchObject({ provedAt: expect.any(Number) });
     const replay = await leaving(world, () =>
       world.github("workflow_job", report(job), "first-report"),
     );

@@ -93,6 +93,7 @@ const grant = z
     deniedAt: time.describe("When the denial of its sessions was written").exactOptional(),
     provedAt: time.describe("When a probe proved the denial").exactOptional(),
     stuck: z.literal(true).describe("Its ending fails and somebody must look").exactOptional(),
+    error: text.describe("What fails, where it is stuck").exactOptional(),
     approval: z
       .object({ count: z.int().min(1), given: z.int().min(0) })
       .describe("How many approvals it needs, and has")

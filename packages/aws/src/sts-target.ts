@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import {
   AssumeRoleCommand,
   type AssumeRoleCommandInput,
+  type Credentials,
   type STSClient,
 } from "@aws-sdk/client-sts";
 import type { Target } from "@stint/broker/ports";
@@ -49,38 +50,45 @@ export const sessionOf = ({ grant, target, until, seconds }: SessionInput) =>
  * Sessions of the profile's role, each narrowed to its grant. STS knows no session under 900 s; the lease's exact end
  * is inside the session policy, so that the end needs nothing from us.
  */
-export const stsTarget = (sts: STSClient, account: string): Target => ({
-  // A role of another account cannot be reached by our own revoker: its leases are left to their end, and say so.
-  revocability: ({ role }) => (role.split(":")[4] === account ? "next-request" : "lapse"),
+export const stsTarget = (sts: STSClient): Target => ({
+  // In other accounts the deny list is written through the account's own revoker role.
+  revocability: () => "next-request",
 
   async mint({ grant, target, until, now }) {
     try {
+      const seconds = sessionSeconds(until, now);
       const { Credentials: minted } = await sts.send(
-        new AssumeRoleCommand(
-          sessionOf({ grant, target, until, seconds: sessionSeconds(until, now) }),
-        ),
+        new AssumeRoleCommand(sessionOf({ grant, target, until, seconds })),
       );
-      if (
-        minted?.AccessKeyId === undefined ||
-        minted.SecretAccessKey === undefined ||
-        minted.SessionToken === undefined
-      )
-        throw new Error("STS answered without credentials");
+      const session = sessionIn(minted);
       return {
-        credentials: {
-          accessKeyId: minted.AccessKeyId,
-          secretAccessKey: minted.SecretAccessKey,
-          sessionToken: minted.SessionToken,
-          expiration: until,
-        },
-        accessKeyId: minted.AccessKeyId,
-        hash: createHash("sha256").update(minted.SecretAccessKey).digest("hex"),
+        credentials: { ...session, expiration: until },
+        accessKeyId: session.accessKeyId,
+        ...(minted?.Expiration === undefined
+          ? {}
+          : { issuedAt: minted.Expiration.getTime() - seconds * 1000 }),
+        hash: createHash("sha256").update(session.secretAccessKey).digest("hex"),
       };
     } catch (error) {
       throw refusal(error, target.role);
     }
   },
 });
+
+/** What a session is used by. @throws Error where STS left a part of it out */
+export function sessionIn(minted: Credentials | undefined) {
+  if (
+    minted?.AccessKeyId === undefined ||
+    minted.SecretAccessKey === undefined ||
+    minted.SessionToken === undefined
+  )
+    throw new Error("STS answered without credentials");
+  return {
+    accessKeyId: minted.AccessKeyId,
+    secretAccessKey: minted.SecretAccessKey,
+    sessionToken: minted.SessionToken,
+  };
+}
 
 const sessionSeconds = (until: number, now: number): number =>
   Math.min(

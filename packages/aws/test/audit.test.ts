@@ -17,6 +17,7 @@ import {
   OUTCOMES,
   outcomeOf,
   padSequence,
+  SQL_TYPES,
 } from "@stint/core/audit-columns";
 import type { Active } from "@stint/core/grant";
 import { createLocalAws } from "@stint/local/aws";
@@ -75,6 +76,10 @@ const full: AuditRecord = {
   },
   policyErrors: ["policy0: type error"],
   tokenHash: "cd34",
+  role: "arn:aws:iam::000000000000:role/stint/orders",
+  error: "Throttling",
+  targetGone: true,
+  timeToDeadMs: 1_500,
 };
 
 const item = (audit: unknown) =>
@@ -291,10 +296,7 @@ describe("a Parquet file", () => {
       await writeFile(file, toParquet([]));
       const reader = await connection.runAndReadAll(`DESCRIBE FROM read_parquet('${file}')`);
       expect(reader.getRowsJson().map(([name, type]) => [name, type])).toEqual(
-        AUDIT_COLUMNS.map(({ name, type }) => [
-          name,
-          type === "timestamp" ? "TIMESTAMP" : "VARCHAR",
-        ]),
+        AUDIT_COLUMNS.map(({ name, type }) => [name, SQL_TYPES[type].duckdb]),
       );
     } finally {
       connection.closeSync();
@@ -340,6 +342,10 @@ describe("a Parquet file", () => {
       explanation: JSON.stringify(full.explanation),
       policy_errors: '["policy0: type error"]',
       token_hash: "cd34",
+      role: "arn:aws:iam::000000000000:role/stint/orders",
+      error: "Throttling",
+      target_gone: "true",
+      time_to_dead_ms: "1500",
     });
   });
 

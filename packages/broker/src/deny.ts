@@ -1,58 +1,170 @@
 import type { Actor } from "@stint/core/audit";
-import type { Deps, Keeping } from "./deps.ts";
-import { endDenied, inTurns } from "./ending.ts";
-import type { Denial, Denials, Grants } from "./ports.ts";
+import { covers, exceeds, type ListPlan, planList, type Watermark } from "@stint/core/deny-list";
+import { type Deps, type Keeping, roleRecord } from "./deps.ts";
+import { endDenied, endGrant, inTurns, stickEnd } from "./ending.ts";
+import type { Denial, Denials, Grants, LiveGrants, Look, RoleState, Roles } from "./ports.ts";
 
 const REVOKER: Actor = { kind: "revoker", id: "revoker" };
 /** Rounds after which a role that changes all the time is left to the next message. */
 const ROUNDS = 5;
 
-export type Denying = Keeping<Pick<Grants, "find" | "replace"> & Denials> & Pick<Deps, "denyList">;
+export type Denying = Keeping<Grants & Denials & Roles & LiveGrants> &
+  Pick<Deps, "denyList" | "proofs">;
 
 /**
  * Makes a role's deny list say what its denial items say, then ends the grants that waited for it. One worker at a
- * time per role (the queue's message group sees to that); the list is read again after the write, because a message
- * only says "this role is dirty" and one that came meanwhile may be about something this round did not see.
+ * time per role (the queue's message group sees to that). After each write both are read again, until a round finds
+ * nothing to do: a message only says "this role is dirty", one that came meanwhile may be about something that this
+ * round did not see, and a worker that was believed dead may have written an older list.
  */
-export async function writeDenials(deps: Denying, role: string): Promise<void> {
+export async function writeDenials(deps: Denying, role: string, look: Look): Promise<void> {
   for (let round = 0; round < ROUNDS; round++) {
     const now = deps.ambient.now();
-    const wanted = fitting(deps, role, await runningDenials(deps, role, now));
-    const listed = await deps.denyList.read(role);
-    // Ids whose leases are over leave with the next write; they cause none.
-    const covered = listed !== undefined && wanted.every((denial) => listed.includes(denial.grant));
-    if (!covered && (wanted.length > 0 || listed !== undefined))
-      await deps.denyList.write(
-        role,
-        wanted.map((denial) => denial.grant),
-      );
-    const at = deps.ambient.now();
-    const fresh = wanted.filter((denial) => denial.deniedAt === undefined);
-    await inTurns(fresh, 8, (denial) => settled(deps, denial, at));
-    const again = await runningDenials(deps, role, deps.ambient.now());
-    const known = new Set(wanted.map((denial) => denial.grant));
-    const missing = again.some(
-      (denial) => denial.deniedAt === undefined && !known.has(denial.grant),
+    const denials = (await deps.store.denials(role)).filter(
+      ({ until, spared }) => until > now && spared !== "gone",
     );
-    if (!missing || wanted.length === deps.denyList.capacity) return;
+    const state = await deps.store.role(role);
+    const isNew = ({ deniedAt, spared }: Denial) => deniedAt === undefined && spared === undefined;
+    if (look === "new" && round === 0 && !denials.some(isNew)) return;
+
+    const plan = await planOf(deps, role, denials, state, now);
+    const rests = await deps.denyList.read(role);
+    const done = covers(rests, plan.listed) && !(look === "tidy" && exceeds(rests, plan.listed));
+    const until = Math.max(state.until ?? 0, plan.watermark?.until ?? 0, ...untils(plan.denied));
+    // Noted ahead of the write: who stops after it leaves a role that the sweeper looks at each minute.
+    if (until > (state.until ?? 0) || plan.watermark?.at !== state.watermark?.at)
+      await deps.store.noteRole(
+        role,
+        { until, ...(plan.watermark === undefined ? {} : { watermark: plan.watermark }) },
+        plan.watermark !== undefined && plan.watermark.at !== state.watermark?.at
+          ? roleRecord(deps, "role.watermarked", role, REVOKER, now)
+          : undefined,
+      );
+    if (!done) {
+      if (!(await deps.denyList.write(role, plan.listed))) return targetGone(deps, role, denials);
+      await tellIfRestored(deps, role, plan, rests?.ids ?? [], until);
+    }
+    await deniedNow(deps, role, plan.denied.filter(isNew));
+    await lapsing(deps, role, plan.lapsing.filter(isNew));
+    if (done) return;
   }
 }
 
-async function runningDenials(deps: Denying, role: string, now: number): Promise<Denial[]> {
-  return (await deps.store.denials(role)).filter((denial) => denial.until > now);
+const untils = (denials: readonly Denial[]): number[] => denials.map(({ until }) => until);
+
+/** Of two watermarks the later one covers both. */
+function watermarkOf({ watermark, hard }: RoleState): Watermark | undefined {
+  if (hard === undefined || (watermark !== undefined && watermark.at >= hard.at)) return watermark;
+  return { at: hard.at, until: Math.max(hard.until, watermark?.until ?? 0) };
 }
 
-/** When the list is full, the leases with the least time left lapse. */
-function fitting(deps: Denying, role: string, denials: Denial[]): Denial[] {
-  if (denials.length <= deps.denyList.capacity) return denials;
-  const left = denials.length - deps.denyList.capacity;
-  deps.ambient.alarm("deny_list_full", { role, left });
-  return [...denials].sort((a, b) => b.until - a.until).slice(0, deps.denyList.capacity);
+async function planOf(
+  deps: Denying,
+  role: string,
+  denials: readonly Denial[],
+  state: RoleState,
+  now: number,
+): Promise<ListPlan<Denial>> {
+  const room = { capacity: deps.denyList.capacity, now, watermark: watermarkOf(state) };
+  const plan = planList(denials, room);
+  if (plan.lapsing.length === 0) return plan;
+  // Read after the denials: who lives is asked only where it would be hit, and the cost of it is one query.
+  for await (const _ of deps.store.liveOf(role)) return plan;
+  return planList(denials, { ...room, nobodyLives: true });
 }
 
-/** The denial is in IAM: the grant is ended once that is so in each of its roles. */
-async function settled(deps: Denying, denial: Denial, at: number): Promise<void> {
-  await deps.store.markDenied(denial, at);
-  const stored = await deps.store.find(denial.grant);
+/** The list names them now: they are asked to be proved, marked, and their grants ended. */
+async function deniedNow(deps: Denying, role: string, fresh: readonly Denial[]): Promise<void> {
+  if (fresh.length === 0) return;
+  const deniedAt = deps.ambient.now();
+  const grants = fresh.map(({ grant }) => grant);
+  // First, so that who stops here has asked; but whoever cannot ask must not hold up an end.
+  await deps.proofs
+    .ask({ role, deniedAt, until: Math.max(...untils(fresh)), grants })
+    .catch((error: unknown) => deps.ambient.alarm("proof_lost", { role, error: String(error) }));
+  await inTurns(fresh, 8, async (denial) => {
+    await deps.store.markDenied(denial, deniedAt);
+    await settled(deps, denial.grant);
+  });
+}
+
+async function lapsing(deps: Denying, role: string, fresh: readonly Denial[]): Promise<void> {
+  if (fresh.length === 0) return;
+  deps.ambient.alarm("deny_list_full", { role, left: fresh.length });
+  await spare(deps, fresh, "full");
+}
+
+async function spare(
+  deps: Denying,
+  denials: readonly Denial[],
+  why: "full" | "gone",
+): Promise<void> {
+  await inTurns(denials, 8, async (denial) => {
+    await deps.store.spare(denial, why);
+    await settled(deps, denial.grant);
+  });
+}
+
+async function settled(deps: Denying, grant: string): Promise<void> {
+  const stored = await deps.store.find(grant);
   if (stored !== undefined) await endDenied(deps, stored, REVOKER);
+}
+
+/** What was in the list once and is not any more, somebody else has taken out. */
+async function tellIfRestored(
+  deps: Denying,
+  role: string,
+  plan: ListPlan<Denial>,
+  rested: readonly string[],
+  until: number,
+): Promise<void> {
+  const wanted = new Set(plan.listed.ids);
+  const known = new Set(rested);
+  const lost = plan.denied.filter(
+    ({ grant, deniedAt }) => deniedAt !== undefined && wanted.has(grant) && !known.has(grant),
+  );
+  if (lost.length === 0) return;
+  deps.ambient.alarm("deny_list_changed", { role, grants: lost.map(({ grant }) => grant) });
+  const now = deps.ambient.now();
+  await deps.store.noteRole(
+    role,
+    { until, ...(plan.watermark === undefined ? {} : { watermark: plan.watermark }) },
+    roleRecord(deps, "role.restored", role, REVOKER, now),
+  );
+}
+
+/**
+ * There is no role to write on, and so no session of it that could be denied: what ends is ended, and what still
+ * lives ends because of it. deadBy stays what it was; nobody has seen these sessions die.
+ */
+async function targetGone(deps: Denying, role: string, denials: readonly Denial[]): Promise<void> {
+  deps.ambient.alarm("target_gone", { role });
+  const now = deps.ambient.now();
+  await deps.store.noteRole(role, {}, roleRecord(deps, "role.gone", role, REVOKER, now));
+  await spare(
+    deps,
+    denials.filter(({ spared }) => spared === undefined),
+    "gone",
+  );
+  await endLiveOf(deps, role);
+}
+
+/** Ends every live grant of a role that is gone. */
+export async function endLiveOf(
+  deps: Keeping<Grants & LiveGrants>,
+  role: string,
+  actor: Actor = REVOKER,
+): Promise<void> {
+  const live: string[] = [];
+  for await (const id of deps.store.liveOf(role)) live.push(id);
+  await inTurns(live, 8, (id) => endGrant(deps, id, "target_gone", actor));
+}
+
+/** The list could not be written, and nobody will try soon: each grant that waits for it says so. */
+export async function giveUp(deps: Denying, role: string, error: string): Promise<void> {
+  const now = deps.ambient.now();
+  const waiting = (await deps.store.denials(role)).filter(
+    ({ until, deniedAt, spared }) => until > now && deniedAt === undefined && spared === undefined,
+  );
+  await inTurns(waiting, 8, ({ grant }) => stickEnd(deps, grant, error, REVOKER));
 }

@@ -20,6 +20,8 @@ import type {
   Lists,
   Notes,
   Openings,
+  Prober,
+  ProofRequests,
   Schedules,
   Store,
   Target,
@@ -37,6 +39,8 @@ export interface Deps {
   readonly keys: TokenKeys;
   readonly denyList: DenyList;
   readonly dirty: DirtyRoles;
+  readonly proofs: ProofRequests;
+  readonly prober: Prober;
   readonly ambient: Ambient;
 }
 
@@ -112,6 +116,15 @@ export const decisionRecord = (
     ...rest,
   };
 };
+
+/** The record of what became of a role. */
+export const roleRecord = (
+  deps: Around,
+  fact: "role.restored" | "role.watermarked" | "role.gone",
+  role: string,
+  actor: Actor,
+  now: number,
+): AuditRecord => ({ ...stamp(deps, now), fact, actor, role });
 
 /** The record of what a pipeline reported. */
 export const jobRecord = (

@@ -1,7 +1,18 @@
-import type { Actor, Details } from "@stint/core/audit";
-import { denied, due, type EndReason, end as ended, type Grant, running } from "@stint/core/grant";
+import type { Actor, Details, Fact } from "@stint/core/audit";
+import {
+  denied,
+  due,
+  type EndReason,
+  end as ended,
+  type Grant,
+  issuedBy,
+  proved,
+  retry,
+  running,
+  stick,
+} from "@stint/core/grant";
 import { changeRecord, type Deps, type Keeping } from "./deps.ts";
-import type { Denial, Denials, Due, Grants, JobEnd, JobGrants, Stored } from "./ports.ts";
+import type { Denial, Denials, Denied, Due, Grants, JobEnd, JobGrants, Stored } from "./ports.ts";
 
 /** Lost races after which an end stops the refreshes that it loses against. */
 const PATIENCE = 4;
@@ -9,13 +20,19 @@ const PATIENCE = 4;
 /** Roles in which a grant that is ending still has sessions, each until the last of them is over. */
 export function denialsOf(grant: Grant, now: number): Denial[] {
   if (grant.state !== "ending") return [];
-  const until = new Map<string, number>();
+  const denials = new Map<string, Denial>();
   for (const lease of running(grant.leases, now)) {
     const target = grant.targets[lease.target];
-    if (target !== undefined && target.revocability !== "lapse")
-      until.set(target.role, Math.max(until.get(target.role) ?? 0, lease.until));
+    if (target?.revocability !== "next-request") continue;
+    const { until = 0, issuedBy: by = 0 } = denials.get(target.role) ?? {};
+    denials.set(target.role, {
+      role: target.role,
+      grant: grant.id,
+      until: Math.max(until, lease.until),
+      issuedBy: Math.max(by, issuedBy(lease)),
+    });
   }
-  return [...until].map(([role, last]) => ({ role, grant: grant.id, until: last }));
+  return [...denials.values()];
 }
 
 /**
@@ -41,6 +58,35 @@ export async function endIfDue(
   return settle(deps, id, due, actor, {});
 }
 
+/** Says of an end that it keeps failing, and how. */
+export async function stickEnd(
+  deps: Keeping,
+  id: string,
+  error: string,
+  actor: Actor,
+): Promise<void> {
+  const stored = await settle(deps, id, (grant, now) => stick(grant, error, now), actor, {});
+  if (stored?.grant.state !== "ending" || stored.grant.stuck !== true) return;
+  deps.ambient.alarm("stuck", { grant: id, error: stored.grant.error });
+}
+
+/** Somebody wants an end that fails to be tried again now: what must be done for it follows from the write. */
+export async function retryEnd(
+  deps: Keeping,
+  id: string,
+  actor: Actor,
+): Promise<Stored | undefined> {
+  return settle(deps, id, retry, actor, {});
+}
+
+/** What there is to tell of a change. A later look at a grant that goes on as it was tells nothing. */
+function factOfChange(before: Grant, after: Grant): Fact | "state" | undefined {
+  if (before.state !== after.state) return "state";
+  if (before.state !== "ending" || after.state !== "ending") return undefined;
+  if (before.stuck !== after.stuck) return "grant.stuck";
+  return before.retries === after.retries ? undefined : "grant.retried";
+}
+
 async function settle(
   deps: Keeping,
   id: string,
@@ -54,10 +100,19 @@ async function settle(
     const now = deps.ambient.now();
     const after = transition(stored.grant, now);
     if (after === stored.grant) return stored;
-    const same = after.state === stored.grant.state;
-    const record = same ? undefined : changeRecord(deps, after, actor, now, details);
+    const fact = factOfChange(stored.grant, after);
+    const record =
+      fact === undefined
+        ? undefined
+        : changeRecord(deps, after, actor, now, {
+            ...details,
+            ...(fact === "state" ? {} : { fact }),
+            ...(fact === "grant.stuck" && after.state === "ending" && after.error !== undefined
+              ? { error: after.error }
+              : {}),
+          });
     // Denials belong to the write that ends the grant; a later look at it adds none.
-    const denials = same ? [] : denialsOf(after, now);
+    const denials = fact === "state" ? denialsOf(after, now) : [];
     const result = await deps.store.replace(stored, after, record, denials);
     if (result.kind === "written") return result.stored;
     if (result.kind === "changed") stored = result.stored;
@@ -78,8 +133,8 @@ export async function endJob(
 }
 
 /**
- * Ends a grant whose sessions are denied in each of its roles. True where nothing remains to be denied. The denial is
- * marked first and the grant ended after it: who stops in between leaves the rest to the sweeper.
+ * Ends a grant whose sessions are denied in each of its roles, or left to lapse there. True where nothing remains to be
+ * denied. The denial is marked first and the grant ended after it: who stops in between leaves the rest to the sweeper.
  */
 export async function endDenied(
   deps: Keeping<Pick<Grants, "replace"> & Pick<Denials, "denial">>,
@@ -89,56 +144,104 @@ export async function endDenied(
   for (let stored = first; stored.grant.state === "ending"; ) {
     const { grant } = stored;
     const now = deps.ambient.now();
-    const times: number[] = [];
+    const denials: Denial[] = [];
     for (const { role } of denialsOf(grant, now)) {
-      const deniedAt = (await deps.store.denial(role, grant.id))?.deniedAt;
-      if (deniedAt === undefined) return false;
-      times.push(deniedAt);
+      const denial = await deps.store.denial(role, grant.id);
+      if (denial?.deniedAt === undefined && denial?.spared === undefined) return false;
+      denials.push(denial);
     }
     // No lease runs any more: that is for `finish` to say, which claims no denial.
-    if (times.length === 0) return false;
-    const after = denied(grant, Math.max(...times));
-    const result = await deps.store.replace(stored, after, changeRecord(deps, after, actor, now));
+    if (denials.length === 0) return false;
+    const spared = denials.some((denial) => denial.deniedAt === undefined);
+    const times = denials.map(({ deniedAt = 0 }) => deniedAt);
+    const after = denied(grant, spared ? undefined : Math.max(...times));
+    // Another of its targets has still to be cleared.
+    if (after === grant) return false;
+    const gone = denials.some((denial) => denial.spared === "gone");
+    const record = changeRecord(deps, after, actor, now, gone ? { targetGone: true } : {});
+    const result = await deps.store.replace(stored, after, record);
+    if (result.kind === "written") await endProved(deps, result.stored, denials, actor);
     if (result.kind !== "changed") return true;
     stored = result.stored;
   }
   return true;
 }
 
+/** A grant that has ended is dead from its last proof on, once each of its denials is proved. */
+export async function endProved(
+  deps: Keeping<Pick<Grants, "replace">>,
+  first: Stored,
+  denials: readonly Denial[],
+  actor: Actor,
+): Promise<void> {
+  const times = denials.map(({ provedAt }) => provedAt);
+  if (times.length === 0 || times.includes(undefined)) return;
+  const at = Math.max(...times.map((time) => time ?? 0));
+  for (let stored = first; ; ) {
+    const after = proved(stored.grant, at);
+    if (after === stored.grant || after.state !== "ended") return;
+    const timeToDeadMs = at - after.endedAt;
+    const record = changeRecord(deps, after, actor, deps.ambient.now(), {
+      fact: "grant.proved",
+      timeToDeadMs,
+    });
+    const result = await deps.store.replace(stored, after, record);
+    if (result.kind === "written")
+      deps.ambient.measure("timeToDeadMs", timeToDeadMs, { grant: after.id });
+    if (result.kind !== "changed") return;
+    stored = result.stored;
+  }
+}
+
 /** An end that takes longer has failed several times over. */
 const STUCK_MS = 5 * 60_000;
 
-export type Sweeping = Keeping<Grants & Pick<Denials, "denial"> & Due> & Pick<Deps, "dirty">;
+export type Sweeping = Keeping<Grants & Pick<Denials, "denial"> & Due & Denied> &
+  Pick<Deps, "dirty">;
 
 /** Looks after everything whose time has come, by the table alone. Returns how many grants it looked at. */
 export async function sweep(deps: Sweeping): Promise<number> {
   let count = 0;
   const actor: Actor = { kind: "sweeper", id: "sweeper" };
   const failures: unknown[] = [];
-  const batch: string[] = [];
-  const flush = async () => {
-    const done = inTurns(batch.splice(0), 16, async (id) => {
-      const stored = await endIfDue(deps, id, actor);
-      if (stored?.grant.state !== "ending" || (await endDenied(deps, stored, actor))) return;
-      if (deps.ambient.now() - stored.grant.endedAt > STUCK_MS)
-        deps.ambient.alarm("stuck", { grant: id });
-      // Whatever became of the message that its end sent: its roles are marked again until it is done.
-      for (const denial of denialsOf(stored.grant, deps.ambient.now()))
-        await deps.dirty.mark(denial.role, `sweep:${id}:${stored.version}`);
-    });
-    // A grant that nobody can end must not keep those after it alive.
-    await done.catch((error: unknown) => failures.push(error));
+  const inBatches = batches(256, failures);
+  const lookAfter = async (id: string) => {
+    const stored = await endIfDue(deps, id, actor);
+    if (stored?.grant.state !== "ending" || (await endDenied(deps, stored, actor))) return;
+    // Whatever became of the message that its end sent: its roles are marked again until it is done.
+    for (const { role } of denialsOf(stored.grant, deps.ambient.now()))
+      await deps.dirty.mark(role, `sweep:${id}:${stored.version}`, "check");
+    if (stored.grant.stuck === true) deps.ambient.alarm("stuck", { grant: id });
+    else if (deps.ambient.now() - stored.grant.endedAt > STUCK_MS)
+      await stickEnd(deps, id, "not done after minutes: the log of its worker says why", actor);
   };
-  for await (const id of deps.store.due(deps.ambient.now())) {
+  await inBatches(deps.store.due(deps.ambient.now()), async (id) => {
     count++;
-    batch.push(id);
-    if (batch.length === 256) await flush();
-  }
-  await flush();
+    await lookAfter(id);
+  });
+  // A list that somebody else has changed is found here and nowhere sooner. The minute makes two sweeps of it one.
+  const minute = Math.floor(deps.ambient.now() / 60_000);
+  await inBatches(deps.store.deniedRoles(deps.ambient.now()), (role) =>
+    deps.dirty.mark(role, `minute:${minute}`, "check"),
+  );
   if (failures.length > 0)
     throw new AggregateError(failures, "some grants could not be looked after");
   return count;
 }
+
+/** A walk that holds no more than a batch at a time. One thing that fails must not keep those after it alive. */
+const batches =
+  (size: number, failures: unknown[]) =>
+  async <T>(all: AsyncIterable<T>, work: (one: T) => Promise<unknown>): Promise<void> => {
+    const batch: T[] = [];
+    const flush = () =>
+      inTurns(batch.splice(0), 16, work).catch((error: unknown) => failures.push(error));
+    for await (const one of all) {
+      batch.push(one);
+      if (batch.length === size) await flush();
+    }
+    await flush();
+  };
 
 /** Runs `work` over all items, `width` at a time; one that fails does not keep the others from running. */
 export async function inTurns<T>(

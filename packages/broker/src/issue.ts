@@ -67,8 +67,15 @@ async function mint(deps: Issuing, grant: Grant, planned: Leases): Promise<Minte
         );
       const now = deps.ambient.now();
       const minted = await deps.target.mint({ grant, target, until: lease.until, now });
-      const { accessKeyId, hash } = minted;
-      return [key, { ...lease, mintedAt: now, accessKeyId, hash }, minted.credentials] as const;
+      const { accessKeyId, hash, issuedAt } = minted;
+      const made = {
+        ...lease,
+        mintedAt: now,
+        ...(issuedAt === undefined ? {} : { issuedAt }),
+        accessKeyId,
+        hash,
+      };
+      return [key, made, minted.credentials] as const;
     }),
   );
   const failed = all.find((one) => one.status === "rejected");

@@ -4,10 +4,11 @@
  */
 import type { KeyObject } from "node:crypto";
 import type { AuditRecord } from "@stint/core/audit";
+import type { Listed, Watermark } from "@stint/core/deny-list";
 import type { Grant, Lease } from "@stint/core/grant";
 import type { JobKey, TokenProof } from "@stint/core/principal";
 import type { Revocability, TargetConfig } from "@stint/core/profile";
-import type { Alarm } from "./alarms.ts";
+import type { Alarm, Metric } from "./alarms.ts";
 
 /** A grant as it was read, with the version on which the next write is conditioned. */
 export interface Stored {
@@ -20,8 +21,24 @@ export interface Denial {
   readonly role: string;
   readonly grant: string;
   readonly until: number;
+  /** The last moment at which one of its sessions may have been issued. */
+  readonly issuedBy: number;
   /** When a deny list that names it was written. */
   readonly deniedAt?: number;
+  /** When a session of the grant was asked, and refused. */
+  readonly provedAt?: number;
+  /** Why its sessions are left to lapse: there was no room for it, or the role is gone. */
+  readonly spared?: "full" | "gone";
+}
+
+/** What is known of a role beside its denials. */
+export interface RoleState {
+  /** When the last of the denials that its list was written for is over. */
+  readonly until?: number;
+  /** As the worker has written it. */
+  readonly watermark?: Watermark;
+  /** As somebody wants it, whomever it hits. */
+  readonly hard?: Watermark;
 }
 
 /** What a pipeline reported: the end of one job, or of all jobs of one attempt of a run. */
@@ -112,10 +129,49 @@ export interface Denials {
   denials(role: string): Promise<readonly Denial[]>;
   denial(role: string, grant: string): Promise<Denial | undefined>;
   markDenied(denial: Denial, at: number): Promise<void>;
+  /** It will not be denied: its sessions lapse. */
+  spare(denial: Denial, why: "full" | "gone"): Promise<void>;
+}
+
+export interface Proofs {
+  /** A list that was written at `deniedAt` names the grant, and at `provedAt` it was seen to hold. */
+  markProved(role: string, grant: string, deniedAt: number, provedAt: number): Promise<void>;
+}
+
+/** Roles, each looked after by one worker at a time. */
+export interface Roles {
+  role(role: string): Promise<RoleState>;
+  /** The worker's own note of what it writes. `record` tells of it. */
+  noteRole(
+    role: string,
+    state: Pick<RoleState, "until" | "watermark">,
+    record?: AuditRecord,
+  ): Promise<void>;
+}
+
+export interface LiveGrants {
+  /** Ids of grants that have sessions of the role, or may have them any moment. Strongly consistent. */
+  liveOf(role: string): AsyncIterable<string>;
+}
+
+export interface Denied {
+  /** Roles with denials that run, as the index knows them. */
+  deniedRoles(now: number): AsyncIterable<string>;
 }
 
 /** Everything that the table is asked. */
-export type Store = Grants & Openings & Notes & Lists & Tombstones & JobGrants & Due & Denials;
+export type Store = Grants &
+  Openings &
+  Notes &
+  Lists &
+  Tombstones &
+  JobGrants &
+  Due &
+  Denials &
+  Proofs &
+  Roles &
+  LiveGrants &
+  Denied;
 
 export interface ListQuery {
   readonly state?: Grant["state"];
@@ -136,6 +192,8 @@ export interface AwsCredentials {
 
 export interface Minted {
   readonly credentials: AwsCredentials;
+  /** By the provider's own clock. */
+  readonly issuedAt?: number;
   readonly accessKeyId: string;
   /** SHA-256 of the secret, hex. */
   readonly hash: string;
@@ -170,9 +228,10 @@ export interface TokenKeys {
 
 /** The deny list that rests on a role. */
 export interface DenyList {
-  /** Grant ids in the list as IAM has it, or undefined where there is none or it is not ours as written. */
-  read(role: string): Promise<readonly string[] | undefined>;
-  write(role: string, grantIds: readonly string[]): Promise<void>;
+  /** The list as IAM has it, or undefined where there is none or it is not as we write it. */
+  read(role: string): Promise<Listed | undefined>;
+  /** False where the role itself is gone. */
+  write(role: string, list: Listed): Promise<boolean>;
   /** How many ids fit. */
   readonly capacity: number;
 }
@@ -182,8 +241,32 @@ export interface Bus {
 }
 
 export interface DirtyRoles {
-  /** Says that a role's denials may have changed, nothing else. `cause` makes a repeat of the same message one. */
-  mark(role: string, cause: string): Promise<void>;
+  /** Says that a role's list needs a look. `cause` makes a repeat of the same message one. */
+  mark(role: string, cause: string, look: Look): Promise<void>;
+}
+
+/**
+ * Why a role is looked at: `new`, a denial may be; `check`, IAM's list may not be what was written; `tidy`, it may hold
+ * what is over.
+ */
+export type Look = "new" | "check" | "tidy";
+
+/** A list was written and named these grants for the first time. */
+export interface ProofRequest {
+  readonly role: string;
+  readonly deniedAt: number;
+  /** When the last of their leases is over: then there is nothing left to prove. */
+  readonly until: number;
+  readonly grants: readonly string[];
+}
+
+export interface ProofRequests {
+  ask(request: ProofRequest): Promise<void>;
+}
+
+export interface Prober {
+  /** A session with the grant's source identity that may do one harmless thing. True when it is explicitly denied. */
+  open(role: string, grant: string, regions: readonly string[]): Promise<() => Promise<boolean>>;
 }
 
 /** Where the time, waiting and new ids come from. */
@@ -194,4 +277,6 @@ export interface Ambient {
   id(): string;
   /** What operators must see. Never a secret. */
   alarm(event: Alarm, details: Readonly<Record<string, unknown>>): void;
+  /** What operators look at over time. */
+  measure(metric: Metric, value: number, details: Readonly<Record<string, unknown>>): void;
 }

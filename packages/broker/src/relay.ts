@@ -20,7 +20,7 @@ export type Relaying = Keeping<Grants & JobGrants> &
 
 /** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
 export async function relay(deps: Relaying, { id, denial, end, ended }: Change): Promise<void> {
-  if (denial !== undefined) await deps.dirty.mark(denial.role, id);
+  if (denial !== undefined) await deps.dirty.mark(denial.role, id, "new");
   if (end !== undefined) await endJob(deps, end.of, end.actor);
   if (ended !== undefined) await deps.schedules.remove(ended);
 }

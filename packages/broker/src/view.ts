@@ -37,6 +37,8 @@ export interface GrantView {
   readonly deniedAt?: string;
   readonly provedAt?: string;
   readonly stuck?: true;
+  /** What failed, where it is stuck. */
+  readonly error?: string;
   readonly approval?: { readonly count: number; readonly given: number };
   readonly revocability: Readonly<Record<string, Revocability>>;
   readonly leases: ReadonlyArray<{
@@ -82,6 +84,7 @@ export function viewOf(grant: Grant): GrantView {
     ...at("deniedAt", grant.state === "ended" ? grant.deniedAt : undefined),
     ...at("provedAt", grant.state === "ended" ? grant.provedAt : undefined),
     ...(grant.state === "ending" && grant.stuck === true ? { stuck: true } : {}),
+    ...(grant.state === "ending" && grant.error !== undefined ? { error: grant.error } : {}),
     ...(grant.approval === undefined
       ? {}
       : { approval: { count: grant.approval.count, given: grant.approval.given.length } }),

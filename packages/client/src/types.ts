@@ -89,6 +89,8 @@ export interface GrantView {
   /** When a probe proved the denial. */
   readonly provedAt?: string;
   readonly stuck?: boolean;
+  /** What fails, where its ending is stuck. */
+  readonly error?: string;
   /** Where the rule asks for it: how many must approve, and how many have. */
   readonly approval?: { readonly count: number; readonly given: number };
   /** By target. */

@@ -15,8 +15,8 @@ export interface AuditRow {
 export interface AuditColumn {
   /** Usable in SQL as it is, without quotes. */
   readonly name: string;
-  /** `json` is text that holds JSON; a `timestamp` is UTC, in milliseconds. */
-  readonly type: "text" | "json" | "timestamp";
+  /** `json` is text that holds JSON; a `timestamp` is UTC, in milliseconds; a `number` is a whole one. */
+  readonly type: "text" | "json" | "timestamp" | "number";
   readonly description: string;
   /** The cell: text, epoch ms, or nothing. */
   readonly from: (row: AuditRow) => string | number | undefined;
@@ -41,6 +41,12 @@ const OUTCOME_OF: Record<Fact, Outcome> = {
   "grant.ended": "change",
   "job.ended": "change",
   "run.ended": "change",
+  "grant.stuck": "change",
+  "grant.retried": "allowed",
+  "grant.proved": "change",
+  "role.restored": "change",
+  "role.watermarked": "change",
+  "role.gone": "change",
 };
 
 /** An error code or an explanation is there only where a caller was turned away. */
@@ -54,6 +60,8 @@ const OWN_PARTS: Record<Exclude<Actor["kind"], Principal["kind"]>, true> = {
   sweeper: true,
   webhook: true,
   revoker: true,
+  prover: true,
+  reconciler: true,
   stint: true,
 };
 
@@ -76,6 +84,14 @@ const json = (value: unknown): string | undefined =>
   value === undefined ? undefined : JSON.stringify(value);
 
 type Type = AuditColumn["type"];
+/** What DuckDB and Athena call each type. */
+export const SQL_TYPES = {
+  text: { duckdb: "VARCHAR", glue: "string" },
+  json: { duckdb: "VARCHAR", glue: "string" },
+  timestamp: { duckdb: "TIMESTAMP", glue: "timestamp" },
+  number: { duckdb: "BIGINT", glue: "bigint" },
+} as const satisfies Record<Type, unknown>;
+
 const column = (
   name: string,
   type: Type,
@@ -184,5 +200,21 @@ export const AUDIT_COLUMNS: readonly AuditColumn[] = [
     "text",
     "SHA-256 of the token by which the actor came in",
     (r) => r.tokenHash,
+  ),
+  column(
+    "role",
+    "text",
+    "The role that it is about, where it is about no grant alone",
+    (r) => r.role,
+  ),
+  column("error", "text", "What failed, where an end is stuck", (r) => r.error),
+  column("target_gone", "text", "true where what the grant was of is no longer there", (r) =>
+    r.targetGone === true ? "true" : undefined,
+  ),
+  column(
+    "time_to_dead_ms",
+    "number",
+    "From the fact that ended the grant to the proof that its credentials are dead, ms",
+    (r) => r.timeToDeadMs,
   ),
 ];

@@ -13,11 +13,17 @@ export const FACTS = [
   "grant.refreshed",
   "grant.ending",
   "grant.ended",
+  "grant.stuck",
+  "grant.retried",
+  "grant.proved",
   "grant.refused",
   "grant.read",
   "decision.made",
   "job.ended",
   "run.ended",
+  "role.restored",
+  "role.watermarked",
+  "role.gone",
 ] as const;
 
 /** Past tense: what happened. `grant.refused` is a request turned away. */
@@ -25,7 +31,15 @@ export type Fact = (typeof FACTS)[number];
 
 /** Who did it: a verified principal, or a part of Stint on its own. */
 export interface Actor {
-  readonly kind: Principal["kind"] | "schedule" | "sweeper" | "webhook" | "revoker" | "stint";
+  readonly kind:
+    | Principal["kind"]
+    | "schedule"
+    | "sweeper"
+    | "webhook"
+    | "revoker"
+    | "prover"
+    | "reconciler"
+    | "stint";
   readonly id: string;
   readonly personal?: Personal;
 }
@@ -66,6 +80,14 @@ export interface AuditRecord {
   readonly policyErrors?: readonly string[];
   /** SHA-256 of the token by which the actor came in. */
   readonly tokenHash?: string;
+  /** The role that it is about, where it is about no grant alone. */
+  readonly role?: string;
+  /** What failed, where an end is stuck. */
+  readonly error?: string;
+  /** What the grant was of is no longer there, so that nothing remained to be ended. */
+  readonly targetGone?: true;
+  /** From the fact that ended the grant to the proof that its credentials are dead, ms. */
+  readonly timeToDeadMs?: number;
 }
 
 export interface Stamp {
@@ -77,7 +99,16 @@ export interface Stamp {
 export type Details = Partial<
   Pick<
     AuditRecord,
-    "why" | "code" | "reason" | "leases" | "explanation" | "policyErrors" | "tokenHash"
+    | "why"
+    | "code"
+    | "reason"
+    | "leases"
+    | "explanation"
+    | "policyErrors"
+    | "tokenHash"
+    | "error"
+    | "targetGone"
+    | "timeToDeadMs"
   >
 >;
 

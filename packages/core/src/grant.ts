@@ -34,6 +34,8 @@ export interface Lease {
   readonly plannedAt: number;
   readonly until: number;
   readonly mintedAt?: number;
+  /** When the provider says that it made it, by its own clock. */
+  readonly issuedAt?: number;
   readonly accessKeyId?: string;
   /** SHA-256 of the credential's secret, hex. */
   readonly hash?: string;
@@ -102,7 +104,13 @@ export interface Ending extends Running {
   readonly endedAt: number;
   /** When the sweeper looks after it again. */
   readonly retryAt: number;
+  /** The end keeps failing, and the last error says how. */
   readonly stuck?: true;
+  readonly error?: string;
+  /** Targets of kind `immediate` whose credentials were taken away, and when the proof of it was had. */
+  readonly cleared?: Readonly<Record<string, number>>;
+  /** How often somebody has asked to try again at once. */
+  readonly retries?: number;
 }
 export interface Ended extends GrantFacts {
   readonly state: "ended";
@@ -112,6 +120,7 @@ export interface Ended extends GrantFacts {
   readonly startsAt?: number;
   readonly endsAt?: number;
   readonly leases: Leases;
+  readonly cleared?: Readonly<Record<string, number>>;
   readonly deniedAt?: number;
   readonly provedAt?: number;
 }
@@ -141,8 +150,9 @@ export const ISSUING_MS = 60_000;
  * it could not be ended. Counted before a mint is planned, so mints at the same moment may pass it by their number.
  */
 export const MAX_RUNNING_LEASES = 256;
-/** How often an ending that is not done is tried again. */
+/** How often an ending that is not done is tried again, and how often one that is stuck: for ever. */
 export const RETRY_MS = 60_000;
+export const STUCK_RETRY_MS = 3 * 60_000;
 
 export const jobOf = (grant: GrantFacts): JobKey | undefined =>
   grant.principal.kind === "job" ? grant.principal.job : undefined;
@@ -160,12 +170,22 @@ export const running = (leases: Leases, now: number): Lease[] =>
 
 /**
  * The time after which no credential of the grant works: the end of its last lease. Undefined while nothing was
- * minted. A proof may move it earlier, never later.
+ * minted. A proof may move it earlier, never later. A target that is cleared has no such end inside its credentials:
+ * what was opened with them goes on until it is, so nothing is said before.
  */
 export function deadBy(grant: Grant): number | undefined {
   if (!("leases" in grant)) return undefined;
-  const ends = Object.values(grant.leases).map((lease) => lease.until);
-  if (ends.length === 0) return undefined;
+  const leases = Object.values(grant.leases);
+  if (leases.length === 0) return undefined;
+  const ends: number[] = [];
+  for (const { target, until } of leases) {
+    if (grant.targets[target]?.revocability !== "immediate") ends.push(until);
+    else {
+      const cleared = grant.state === "ended" ? grant.cleared?.[target] : undefined;
+      if (cleared === undefined) return undefined;
+      ends.push(cleared);
+    }
+  }
   const last = Math.max(...ends);
   return grant.state === "ended" && grant.provedAt !== undefined
     ? Math.min(last, grant.provedAt)
@@ -315,25 +335,73 @@ export function end(grant: Grant, why: EndReason, now: number): Grant {
   return finish({ ...facts, state: "ending", why, endedAt: now, retryAt: now + RETRY_MS }, now);
 }
 
-/** Ended once nothing remains to be done: every lease is over or left to lapse. */
+/** Ended once nothing remains to be done: every lease is over or left to lapse, and what must be cleared is. */
 export function finish(grant: Grant, now: number): Grant {
-  if (grant.state !== "ending") return grant;
+  if (grant.state !== "ending" || uncleared(grant).length > 0) return grant;
   const waiting = running(grant.leases, now).filter(
-    (lease) => grant.targets[lease.target]?.revocability !== "lapse",
+    ({ target }) => grant.targets[target]?.revocability === "next-request",
   );
   if (waiting.length > 0) return grant;
   return toEnded(grant, undefined);
 }
 
+/** Targets whose credentials must be taken away and are not yet, whether or not their leases are over. */
+export const uncleared = (grant: Ending): string[] =>
+  Object.entries(grant.targets)
+    .filter(
+      ([name, { revocability }]) =>
+        revocability === "immediate" && grant.cleared?.[name] === undefined,
+    )
+    .map(([name]) => name);
+
+/** What a target's credentials could do is over: seen, not assumed. */
+export function clear(grant: Grant, target: string, at: number, now: number): Grant {
+  if (grant.state !== "ending" || grant.cleared?.[target] !== undefined) return grant;
+  return finish({ ...grant, cleared: { ...grant.cleared, [target]: at } }, now);
+}
+
 /** The denial of every session of the grant is written, or its lease was left to lapse. */
-export function denied(grant: Grant, at: number): Grant {
-  return grant.state === "ending" ? toEnded(grant, at) : grant;
+export function denied(grant: Grant, at: number | undefined): Grant {
+  return grant.state === "ending" && uncleared(grant).length === 0 ? toEnded(grant, at) : grant;
 }
 
 function toEnded(grant: Ending, deniedAt: number | undefined): Ended {
-  const { retryAt: _, stuck: __, state: ___, ...facts } = grant;
+  const { retryAt: _, stuck: __, error: ___, retries: ____, state: _____, ...facts } = grant;
   return { ...facts, state: "ended", ...(deniedAt === undefined ? {} : { deniedAt }) };
 }
+
+/** No session of the grant works any more: somebody asked, and was refused. */
+export function proved(grant: Grant, at: number): Grant {
+  if (grant.state !== "ended" || grant.deniedAt === undefined || grant.provedAt !== undefined)
+    return grant;
+  return { ...grant, provedAt: at };
+}
+
+/** After a while, or when its last lease is over, since then little remains to be done. */
+function nextTry(grant: Ending, waitMs: number, now: number): number {
+  const ends = running(grant.leases, now).map(({ until }) => until);
+  return ends.length === 0 ? now + waitMs : Math.min(now + waitMs, Math.max(...ends));
+}
+
+/** Its end keeps failing. It is said once, with the first error that was not over by itself. */
+export function stick(grant: Grant, error: string, now: number): Grant {
+  if (grant.state !== "ending" || grant.stuck === true) return grant;
+  const retryAt = nextTry(grant, STUCK_RETRY_MS, now);
+  return { ...grant, stuck: true, error: error.slice(0, 500), retryAt };
+}
+
+/** Somebody asks for the end to be tried at once. */
+export function retry(grant: Grant, now: number): Grant {
+  if (grant.state !== "ending") return grant;
+  return { ...grant, retryAt: now, retries: (grant.retries ?? 0) + 1 };
+}
+
+/**
+ * The last moment at which a session that the lease stands for may have been issued: what a watermark must reach to
+ * cover it. An issuer that was never heard of again may still have minted until its deadline.
+ */
+export const issuedBy = ({ plannedAt, mintedAt, issuedAt }: Lease): number =>
+  mintedAt === undefined ? plannedAt + ISSUING_MS : (issuedAt ?? mintedAt + ISSUING_MS);
 
 /** What the table alone says about a grant whose time has come, whatever its schedule did. */
 export function due(grant: Grant, now: number): Grant {
@@ -350,7 +418,8 @@ export function due(grant: Grant, now: number): Grant {
       return end(grant, "expired", now);
     case "ending": {
       const finished = finish(grant, now);
-      return finished === grant ? { ...grant, retryAt: now + RETRY_MS } : finished;
+      const wait = grant.stuck === true ? STUCK_RETRY_MS : RETRY_MS;
+      return finished === grant ? { ...grant, retryAt: nextTry(grant, wait, now) } : finished;
     }
     default:
       return grant;

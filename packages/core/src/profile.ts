@@ -31,6 +31,8 @@ export interface Profile {
   readonly leaseSeconds: number;
   /** How long a `ready` grant waits to be claimed. */
   readonly claimSeconds: number;
+  /** Where its AWS sessions are used, and so where it is proved that they are dead. Stint's own region, if not said. */
+  readonly regions?: readonly string[];
   readonly targets: Readonly<Record<string, TargetConfig>>;
 }
 

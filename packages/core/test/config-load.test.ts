@@ -112,7 +112,6 @@ describe("unknown keys", () => {
   test.each([
     ["version: 1", "version: 1\nsubscriptions: []", "subscriptions"],
     ["    targets:", "    maxLive: 3\n    targets:", "profiles.orders.maxLive"],
-    ["    targets:", "    regions: [a]\n    targets:", "profiles.orders.regions"],
     [
       "kind: aws\n",
       "kind: aws\n        deliver: parameter\n",
@@ -130,7 +129,7 @@ describe("unknown keys", () => {
       {
         path: "profiles.orders.leese",
         message: "is not a known key",
-        hint: "did you mean lease? Known: description, duration, lease, claim, targets",
+        hint: "did you mean lease? Known: description, duration, lease, claim, regions, targets",
         line: 8,
         column: 5,
       },

@@ -1,4 +1,5 @@
 /** Names and ARNs of what a local deployment consists of. */
+import { REVOKER_NAME } from "@stint/aws/target-role";
 import {
   type Door,
   FUNCTION_PATH,
@@ -19,6 +20,8 @@ export const NAMES = {
   auditBucket: "stint-audit",
   dirtyQueue: "stint-dirty-roles.fifo",
   dirtyDeadLetters: "stint-dirty-roles-dead.fifo",
+  proofQueue: "stint-proofs",
+  proofDeadLetters: "stint-proofs-dead",
   scheduleDeadLetters: "stint-schedules-dead",
   tokenKeys: "/stint/token-keys",
   webhookSecrets: "/stint/webhooks/",
@@ -53,6 +56,8 @@ export function resources(place: Place): Resources<string> {
   return {
     ...arn,
     dirtyQueue: arn.queue(NAMES.dirtyQueue),
+    proofQueue: arn.queue(NAMES.proofQueue),
+    revokersAnywhere: `arn:aws:iam::*:role/${REVOKER_NAME}`,
     targetsAnywhere: "arn:aws:iam::*:role/stint/*",
     tokenKeys: arn.parameter(NAMES.tokenKeys),
     webhookSecrets: [arn.parameter(`${NAMES.webhookSecrets}*`)],

@@ -42,6 +42,8 @@ import {
   DOORS,
   type Door,
   FUNCTION_PATH,
+  PROOF_TRIES,
+  PROOF_VISIBILITY_SECONDS,
   permissions,
   ROLES,
   schedulerPermissions,
@@ -49,6 +51,7 @@ import {
 import { doctor } from "@stint/functions/doctor";
 import { expire } from "@stint/functions/expire";
 import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
+import { prove } from "@stint/functions/prove";
 import { relay } from "@stint/functions/relay";
 import { revoke } from "@stint/functions/revoke";
 import { sweep } from "@stint/functions/sweep";
@@ -106,7 +109,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     requestHandler: aws.requestHandler,
   };
   await createTable(new DynamoDBClient(admin));
-  const { dirtyQueueUrl } = await createQueues(new SQSClient(admin), arn.queue);
+  const { dirtyQueueUrl, proofQueueUrl } = await createQueues(new SQSClient(admin), arn.queue);
   await new EventBridgeClient(admin).send(new CreateEventBusCommand({ Name: NAMES.bus }));
   await new SchedulerClient(admin).send(
     new CreateScheduleGroupCommand({ Name: NAMES.scheduleGroup }),
@@ -125,6 +128,8 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     STINT_SCHEDULER_ROLE_ARN: arn.schedulerRole,
     STINT_SCHEDULE_DLQ_ARN: arn.queue(NAMES.scheduleDeadLetters),
     STINT_DIRTY_QUEUE_URL: dirtyQueueUrl,
+    STINT_PROOF_QUEUE_URL: proofQueueUrl,
+    STINT_ACCOUNT: place.account,
     STINT_AUDIT_BUCKET: NAMES.auditBucket,
     STINT_TOKEN_KEYS: NAMES.tokenKeys,
     STINT_WEBHOOK_SECRETS: NAMES.webhookSecrets,
@@ -155,10 +160,17 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     if (made === undefined) throw new Error(`no function ${door}`);
     return made;
   };
-  const make = { api, webhook, expire, sweep, relay, audit, revoke, doctor } satisfies Record<
-    Door,
-    unknown
-  >;
+  const make = {
+    api,
+    webhook,
+    expire,
+    sweep,
+    relay,
+    audit,
+    revoke,
+    prove,
+    doctor,
+  } satisfies Record<Door, unknown>;
   const outside = options.elsewhere?.({
     settings,
     credentials: (door) => aws.credentialsFor(arn.role(door), functionName(door)),
@@ -186,6 +198,11 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   aws.services.sqs.connect({
     queue: NAMES.dirtyQueue,
     function: (event) => invoke("revoke", event),
+    reportBatchItemFailures: true,
+  });
+  aws.services.sqs.connect({
+    queue: NAMES.proofQueue,
+    function: (event) => invoke("prove", event),
     reportBatchItemFailures: true,
   });
   const sweepRule = await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
@@ -287,7 +304,15 @@ async function createQueues(sqs: SQSClient, arnOf: (name: string) => string) {
       maxReceiveCount: DIRTY_TRIES,
     }),
   });
-  return { dirtyQueueUrl };
+  await create(NAMES.proofDeadLetters);
+  const proofQueueUrl = await create(NAMES.proofQueue, {
+    VisibilityTimeout: String(PROOF_VISIBILITY_SECONDS),
+    RedrivePolicy: JSON.stringify({
+      deadLetterTargetArn: arnOf(NAMES.proofDeadLetters),
+      maxReceiveCount: PROOF_TRIES,
+    }),
+  });
+  return { dirtyQueueUrl, proofQueueUrl };
 }
 
 async function putSecrets(

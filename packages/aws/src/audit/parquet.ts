@@ -13,7 +13,7 @@ export function toParquet(rows: readonly AuditRow[]): Uint8Array {
       statisticsTruncateLength: Number.POSITIVE_INFINITY,
       columnData: AUDIT_COLUMNS.map((column) => ({
         name: column.name,
-        type: column.type === "timestamp" ? ("TIMESTAMP" as const) : ("STRING" as const),
+        type: PARQUET_TYPES[column.type],
         data: rows.map((row) => cell(column, row)),
         // Nobody looks for whole JSON texts, and they would be twice in the footer.
         statistics: column.type !== "json",
@@ -22,8 +22,16 @@ export function toParquet(rows: readonly AuditRow[]): Uint8Array {
   );
 }
 
-function cell(column: AuditColumn, row: AuditRow): string | Date | null {
+const PARQUET_TYPES = {
+  text: "STRING",
+  json: "STRING",
+  timestamp: "TIMESTAMP",
+  number: "INT64",
+} as const satisfies Record<AuditColumn["type"], string>;
+
+function cell(column: AuditColumn, row: AuditRow): string | Date | bigint | null {
   const value = column.from(row);
   if (value === undefined) return null;
-  return typeof value === "number" ? new Date(value) : value;
+  if (typeof value === "string") return value;
+  return column.type === "timestamp" ? new Date(value) : BigInt(Math.round(value));
 }

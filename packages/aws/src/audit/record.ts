@@ -38,6 +38,8 @@ const ACTOR_KINDS = {
   sweeper: "sweeper",
   webhook: "webhook",
   revoker: "revoker",
+  prover: "prover",
+  reconciler: "reconciler",
   stint: "stint",
 } as const satisfies { [K in AuditRecord["actor"]["kind"]]: K };
 
@@ -98,6 +100,10 @@ export const auditRecordSchema = z.strictObject({
   explanation: z.exactOptional(explanation),
   policyErrors: z.exactOptional(z.array(text)),
   tokenHash: z.exactOptional(text),
+  role: z.exactOptional(text),
+  error: z.exactOptional(text),
+  targetGone: z.exactOptional(z.literal(true)),
+  timeToDeadMs: z.exactOptional(z.int()),
   // The first half: no field of the type is missing here. The second: what parses is a record.
 } satisfies Record<keyof AuditRecord, z.ZodMiniType>) satisfies z.ZodMiniType<AuditRecord>;
 

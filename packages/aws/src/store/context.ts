@@ -10,7 +10,7 @@ import type { Stored } from "@stint/broker/ports";
 import type { AuditRecord } from "@stint/core/audit";
 import { type Grant, jobOf } from "@stint/core/grant";
 import { grantItem } from "./items.ts";
-import { jobKey, type Key, runKey } from "./keys.ts";
+import { jobKey, type Key, liveKey, runKey } from "./keys.ts";
 import { grantToItem, type Item, toItem } from "./write.ts";
 
 export interface Context {
@@ -35,6 +35,31 @@ export function jobGoesOn(context: Context, grant: Grant): TransactWriteItem[] {
   const job = jobOf(grant);
   return job === undefined ? [] : [untombed(context, jobKey(job)), untombed(context, runKey(job))];
 }
+
+/** Each role that a grant has sessions of. */
+export const rolesOf = (grant: Grant): string[] => [
+  ...new Set(
+    Object.values(grant.targets).flatMap((target) => (target.kind === "aws" ? [target.role] : [])),
+  ),
+];
+
+/** From now on a session of the grant may have to go on working: nobody may deny a role's sessions by their age. */
+export const livesNow = ({ table }: Context, grant: Grant): TransactWriteItem[] =>
+  grant.state !== "opening"
+    ? []
+    : rolesOf(grant).map((role) => ({
+        Put: {
+          TableName: table,
+          Item: toItem({
+            ...liveKey(role, grant.id),
+            role,
+            grantId: grant.id,
+            until: grant.endsAt,
+            ttl: Math.floor(grant.endsAt / 1000) + DAY_SECONDS,
+          }),
+          ConditionExpression: NOT_THERE,
+        },
+      }));
 
 export function putOver(
   { table }: Context,

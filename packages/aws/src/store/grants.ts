@@ -5,6 +5,7 @@ import {
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
 import type { Denial, Grants } from "@stint/broker/ports";
+import type { Grant } from "@stint/core/grant";
 import {
   type Context,
   DAY_SECONDS,
@@ -12,9 +13,10 @@ import {
   NOT_THERE,
   putOver,
   read,
+  rolesOf,
   unlessRefused,
 } from "./context.ts";
-import { denialKey, grantKey } from "./keys.ts";
+import { denialKey, grantKey, liveKey } from "./keys.ts";
 import { replaced } from "./replaced.ts";
 import { seconds, toItem } from "./write.ts";
 
@@ -34,6 +36,7 @@ export const replacer = (context: Context): Pick<Grants, "replace"> => ({
       [
         putOver(context, before, after, record),
         ...denials.map((denial) => putDenial(context, denial)),
+        ...(mayMint(before.grant) && !mayMint(after) ? livesNoMore(context, after) : []),
       ],
       {
         grant: after,
@@ -71,7 +74,19 @@ export const grants = (context: Context): Grants => ({
   ...closer(context),
 });
 
-function putDenial({ table }: Context, { role, grant, until }: Denial): TransactWriteItem {
+/** Whether a session of the grant may have to go on working. */
+const mayMint = ({ state }: Grant): boolean => state === "opening" || state === "active";
+
+/** Without a condition: an end that finds no note of the life must not fail for it. */
+const livesNoMore = (context: Context, grant: Grant): TransactWriteItem[] =>
+  rolesOf(grant).map((role) => ({
+    Delete: keyed(context, liveKey(role, grant.id)),
+  }));
+
+function putDenial(
+  { table }: Context,
+  { role, grant, until, issuedBy }: Denial,
+): TransactWriteItem {
   return {
     Put: {
       TableName: table,
@@ -80,6 +95,7 @@ function putDenial({ table }: Context, { role, grant, until }: Denial): Transact
         role,
         grantId: grant,
         until,
+        issuedBy,
         ttl: seconds(until) + DAY_SECONDS,
       }),
       // A grant ends once, and with it each of its roles is denied once.

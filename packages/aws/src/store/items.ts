@@ -33,6 +33,7 @@ const lease = z.strictObject({
   plannedAt: ms,
   until: ms,
   mintedAt: z.exactOptional(ms),
+  issuedAt: z.exactOptional(ms),
   accessKeyId: z.exactOptional(text),
   hash: z.exactOptional(text),
 });
@@ -94,6 +95,9 @@ export const grantSchema = z.discriminatedUnion("state", [
     endedAt: ms,
     retryAt: ms,
     stuck: z.exactOptional(z.literal(true)),
+    error: z.exactOptional(text),
+    cleared: z.exactOptional(z.record(text, ms)),
+    retries: z.exactOptional(z.int().check(z.gte(1))),
   }),
   z.strictObject({
     ...decided,
@@ -103,6 +107,7 @@ export const grantSchema = z.discriminatedUnion("state", [
     startsAt: z.exactOptional(ms),
     endsAt: z.exactOptional(ms),
     leases,
+    cleared: z.exactOptional(z.record(text, ms)),
     deniedAt: z.exactOptional(ms),
     provedAt: z.exactOptional(ms),
   }),
@@ -121,8 +126,22 @@ export const denialItem = z.object({
   role: text,
   grantId: text,
   until: ms,
+  issuedBy: ms,
   deniedAt: z.exactOptional(ms),
+  provedAt: z.exactOptional(ms),
+  spared: z.exactOptional(z.enum(["full", "gone"])),
 });
+
+/** What the worker wrote on a role, and what somebody wants written beside it. */
+export const roleItem = z.object({
+  role: text,
+  until: z.exactOptional(ms),
+  watermark: z.exactOptional(z.strictObject({ at: ms, until: ms })),
+  hard: z.exactOptional(z.strictObject({ at: ms, until: ms })),
+});
+
+/** A grant that has sessions of a role, or may have them any moment. */
+export const liveItem = z.object({ role: text, grantId: text, until: ms });
 
 /** A job's or run's item: which grants it opened, and its tombstone once it has ended. */
 export const jobItem = z.object({

@@ -31,6 +31,11 @@ export const denialKey = (role: string, grant: string): Key => ({
   pk: `ROLE#${role}`,
   sk: `DENY#${grant}`,
 });
+export const liveKey = (role: string, grant: string): Key => ({
+  pk: `ROLE#${role}`,
+  sk: `LIVE#${grant}`,
+});
+export const roleKey = (role: string): Key => ({ pk: `ROLE#${role}`, sk: "ROLE" });
 export const deliveryKey = (pipeline: string, id: string): Key => ({
   pk: `DELIVERY#${pipeline}#${id}`,
   sk: "DELIVERY",
@@ -41,6 +46,9 @@ export const endKey = (end: JobEnd): Key =>
   end.kind === "job.ended" ? jobKey(end.job) : runKey(end);
 
 export const DENIAL_PREFIX = "DENY#";
+export const LIVE_PREFIX = "LIVE#";
+/** The partition of the `due` index that holds roles, by when their last denial is over. */
+export const DENIED_ROLES = "ROLES";
 export const JOB_PREFIX = "JOB#";
 
 /** The grant's shard of the `due` index. */

@@ -11,6 +11,7 @@ import {
   DAY_SECONDS,
   jobGoesOn,
   keyed,
+  livesNow,
   NO_TOMBSTONE,
   NOT_THERE,
   putOver,
@@ -35,6 +36,7 @@ export const openings = (context: Context): Openings => ({
           ReturnValuesOnConditionCheckFailure: "ALL_OLD",
         },
       },
+      ...livesNow(context, grant),
     ];
     if (job !== undefined)
       items.push(
@@ -77,7 +79,11 @@ export const openings = (context: Context): Openings => ({
   async start(before, after, record) {
     return replaced(
       context,
-      [putOver(context, before, after, record), ...jobGoesOn(context, after)],
+      [
+        putOver(context, before, after, record),
+        ...livesNow(context, after),
+        ...jobGoesOn(context, after),
+      ],
       {
         grant: after,
         version: before.version + 1,

@@ -1,12 +1,13 @@
 /** Everything that the table is asked, at once: for the local server and for tests. Functions take the parts they use. */
 import type { Store } from "@stint/broker/ports";
 import type { Context } from "./context.ts";
-import { denial, roleDenials } from "./denials.ts";
+import { denial, proofs, roleDenials } from "./denials.ts";
 import { grants } from "./grants.ts";
 import { due, lists } from "./indexes.ts";
 import { jobGrants, tombstones } from "./jobs.ts";
 import { notes } from "./notes.ts";
 import { openings } from "./openings.ts";
+import { deniedRoles, liveGrants, roles } from "./roles.ts";
 
 export const createStore = (context: Context): Store => ({
   ...grants(context),
@@ -18,4 +19,8 @@ export const createStore = (context: Context): Store => ({
   ...due(context),
   ...denial(context),
   ...roleDenials(context),
+  ...proofs(context),
+  ...roles(context),
+  ...liveGrants(context),
+  ...deniedRoles(context),
 });

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FACTS } from "@stint/core/audit";
-import { AUDIT_COLUMNS, OUTCOMES } from "@stint/core/audit-columns";
+import { AUDIT_COLUMNS, OUTCOMES, SQL_TYPES } from "@stint/core/audit-columns";
 import { type AuditBucket, auditKeys, download, type TimeRange } from "./objects.ts";
 import { type Answer, AuditQueryError, askSandboxed, sqlText } from "./sandbox.ts";
 
@@ -134,7 +134,7 @@ function timestamp(time: number): string {
  */
 function viewSql(files: readonly string[], conditions: readonly string[]): string {
   const none = AUDIT_COLUMNS.map(
-    ({ name, type }) => `NULL::${type === "timestamp" ? "TIMESTAMP" : "VARCHAR"} AS ${name}`,
+    ({ name, type }) => `NULL::${SQL_TYPES[type].duckdb} AS ${name}`,
   ).join(", ");
   if (files.length === 0) return `SELECT ${none} WHERE false`;
   // Conditions stand below the removal of duplicates, which are equal in them all: so DuckDB skips objects by them.

@@ -17,6 +17,7 @@ export function toConfig(
       maxSeconds: profile.duration.max,
       leaseSeconds: profile.lease,
       claimSeconds: profile.claim,
+      ...(profile.regions === undefined ? {} : { regions: profile.regions }),
       targets: Object.fromEntries(
         Object.entries(profile.targets).map(([target, value]) => [target, asTarget(value)]),
       ),

@@ -123,6 +123,15 @@ const ProfileSchema = strict({
   claim: duration(60, 24 * 3600)
     .default(900)
     .meta({ description: "How long a ready grant waits to be claimed" }),
+  regions: z
+    .array(z.string().regex(/^[a-z]{2}(-[a-z]+)+-[0-9]$/, "is not a region\nlike eu-west-1"))
+    .min(1, "lists no region")
+    .max(8, "lists more than 8 regions")
+    .optional()
+    .meta({
+      description:
+        "Where its AWS sessions are used: that they are dead is proved in each. Stint's own region unless said",
+    }),
   targets: z
     .record(name, TargetSchema)
     .refine((targets) => Object.keys(targets).length > 0, "has no target"),

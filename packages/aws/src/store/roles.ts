@@ -1,0 +1,76 @@
+/** Roles: what their lists were written for, and which grants live on them. */
+import { GetItemCommand, QueryCommand, UpdateItemCommand } from "@aws-sdk/client-dynamodb";
+import { unmarshall } from "@aws-sdk/util-dynamodb";
+import type { Denied, LiveGrants, Roles } from "@stint/broker/ports";
+import { type Context, DAY_SECONDS, keyed, partition } from "./context.ts";
+import { liveItem, roleItem } from "./items.ts";
+import { DENIED_ROLES, LIVE_PREFIX, liveKey, roleKey } from "./keys.ts";
+import { type Item, seconds, toItem } from "./write.ts";
+
+export const roles = (context: Context): Roles => ({
+  async role(role) {
+    const { Item } = await context.db.send(
+      new GetItemCommand({ ...keyed(context, roleKey(role)), ConsistentRead: true }),
+    );
+    if (Item === undefined) return {};
+    const { role: _, ...state } = roleItem.parse(unmarshall(Item));
+    return state;
+  },
+
+  async noteRole(role, { until, watermark }, record) {
+    // Only what is named is touched: what others want of the role stands beside it.
+    const values: Record<string, Item[string] | undefined> = {
+      role: { S: role },
+      ...(until === undefined
+        ? {}
+        : {
+            until: { N: String(until) },
+            due: { S: DENIED_ROLES },
+            dueAt: { N: String(until) },
+            ttl: { N: String(seconds(until) + DAY_SECONDS) },
+          }),
+      ...(watermark === undefined ? {} : { watermark: { M: toItem(watermark) } }),
+      ...(record === undefined ? {} : { audit: { M: toItem(record) } }),
+    };
+    const names = Object.keys(values);
+    await context.db.send(
+      new UpdateItemCommand({
+        ...keyed(context, roleKey(role)),
+        UpdateExpression: `SET ${names.map((_, i) => `#n${i} = :v${i}`).join(", ")}`,
+        ExpressionAttributeNames: Object.fromEntries(names.map((name, i) => [`#n${i}`, name])),
+        ExpressionAttributeValues: Object.fromEntries(
+          Object.values(values).flatMap((value, i) =>
+            value === undefined ? [] : [[`:v${i}`, value]],
+          ),
+        ),
+      }),
+    );
+  },
+});
+
+export const liveGrants = (context: Context): LiveGrants => ({
+  async *liveOf(role) {
+    for await (const item of partition(context, liveKey(role, "").pk, LIVE_PREFIX))
+      yield liveItem.parse(unmarshall(item)).grantId;
+  },
+});
+
+export const deniedRoles = ({ db, table }: Context): Denied => ({
+  async *deniedRoles(now) {
+    let from: Item | undefined;
+    do {
+      const page = await db.send(
+        new QueryCommand({
+          TableName: table,
+          IndexName: "due",
+          KeyConditionExpression: "due = :due AND dueAt > :now",
+          ExpressionAttributeValues: { ":due": { S: DENIED_ROLES }, ":now": { N: String(now) } },
+          ...(from === undefined ? {} : { ExclusiveStartKey: from }),
+        }),
+      );
+      for (const { pk } of page.Items ?? [])
+        if (pk?.S !== undefined) yield pk.S.slice("ROLE#".length);
+      from = page.LastEvaluatedKey;
+    } while (from !== undefined);
+  },
+});
