@@ -1,30 +1,61 @@
 /** Credentials in the forms that other programs take them in. */
+import { devNull } from "node:os";
 import type { AwsCredentials, Credentials, GrantView } from "@stint/client/types";
 import { EXIT, Failure, usage } from "./failure.ts";
 
 /** A target's name as a part of a variable's. */
 const asVariable = (target: string): string => target.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_");
 
-const awsVariables = (prefix: string, credentials: AwsCredentials): Record<string, string> => ({
-  [`${prefix}AWS_ACCESS_KEY_ID`]: credentials.accessKeyId,
-  [`${prefix}AWS_SECRET_ACCESS_KEY`]: credentials.secretAccessKey,
-  [`${prefix}AWS_SESSION_TOKEN`]: credentials.sessionToken,
-  [`${prefix}AWS_CREDENTIAL_EXPIRATION`]: credentials.expiration,
+/** Variables by name. */
+type Values = Readonly<Record<string, string>>;
+
+const staticVariables = (credentials: AwsCredentials): Values => ({
+  AWS_ACCESS_KEY_ID: credentials.accessKeyId,
+  AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
+  AWS_SESSION_TOKEN: credentials.sessionToken,
+  AWS_CREDENTIAL_EXPIRATION: credentials.expiration,
 });
 
 /**
  * The variables that a grant's holder needs: the first target's under the names that every SDK reads, the others'
  * as `STINT_<TARGET>_AWS_ACCESS_KEY_ID` and so on.
  */
-export function variables(grant: GrantView, credentials: Credentials): Record<string, string> {
+export const variables = (grant: GrantView, credentials: Credentials): Record<string, string> =>
+  named(
+    grant,
+    Object.entries(credentials).map(([target, minted]) => [target, staticVariables(minted)]),
+  );
+
+/** The same for credentials that an SDK fetches: where each target's are, and what opens the place. */
+export const containerVariables = (
+  grant: GrantView,
+  urls: Values,
+  secret: string,
+): Record<string, string> => ({
+  ...named(
+    grant,
+    Object.entries(urls).map(([target, url]) => [
+      target,
+      { AWS_CONTAINER_CREDENTIALS_FULL_URI: url, AWS_CONTAINER_AUTHORIZATION_TOKEN: secret },
+    ]),
+  ),
+  // SDKs look into these before they ask a container: whoever's keys are in there would be used instead.
+  AWS_SHARED_CREDENTIALS_FILE: devNull,
+  AWS_CONFIG_FILE: devNull,
+});
+
+function named(
+  grant: GrantView,
+  byTarget: ReadonlyArray<readonly [string, Values]>,
+): Record<string, string> {
   const result: Record<string, string> = {
     STINT_GRANT_ID: grant.id,
     STINT_NAMESPACE: grant.namespace,
   };
-  for (const [index, [target, minted]] of Object.entries(credentials).entries()) {
-    for (const [name, value] of Object.entries(
-      awsVariables(index === 0 ? "" : `STINT_${asVariable(target)}_`, minted),
-    )) {
+  for (const [index, [target, values]] of byTarget.entries()) {
+    const prefix = index === 0 ? "" : `STINT_${asVariable(target)}_`;
+    for (const [suffix, value] of Object.entries(values)) {
+      const name = `${prefix}${suffix}`;
       // Silently giving one target's credentials to the other would be a puzzle for hours.
       if (Object.hasOwn(result, name))
         throw new Failure({
@@ -43,7 +74,7 @@ export function variables(grant: GrantView, credentials: Credentials): Record<st
 /** Single quotes take everything literally in every POSIX shell; a quote itself has to step outside. */
 const shellQuoted = (value: string): string => `'${value.replaceAll("'", "'\\''")}'`;
 
-export const asExports = (values: Readonly<Record<string, string>>): string =>
+export const asExports = (values: Values): string =>
   Object.entries(values)
     .map(([name, value]) => `export ${name}=${shellQuoted(value)}\n`)
     .join("");
@@ -54,7 +85,7 @@ const dotenvValue = (value: string): string =>
     ? value
     : `"${value.replaceAll(/["\\$`]/g, "\\$&").replaceAll("\n", "\\n")}"`;
 
-export const asDotenv = (values: Readonly<Record<string, string>>): string =>
+export const asDotenv = (values: Values): string =>
   Object.entries(values)
     .map(([name, value]) => `${name}=${dotenvValue(value)}\n`)
     .join("");

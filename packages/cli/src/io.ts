@@ -1,6 +1,6 @@
 /** Everything that the command touches outside itself, so that tests run it whole without a process of its own. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { sleepFor } from "@stint/client/retry";
 import type { Fetch } from "@stint/client/send";
@@ -23,6 +23,8 @@ export interface Io {
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
   /** A fresh idempotency key. */
   readonly newKey: () => string;
+  /** A fresh secret that nobody guesses, of characters that every header can have. */
+  readonly newSecret: () => string;
   readonly spawn: (
     command: string,
     args: readonly string[],
@@ -47,6 +49,7 @@ export const processIo = (): Io => ({
   random: Math.random,
   sleep: sleepFor,
   newKey: randomUUID,
+  newSecret: () => randomBytes(32).toString("base64url"),
   spawn: (command, args, options) => spawn(command, [...args], options),
   signals: process,
   readText: (path) => readFile(path, "utf8"),

@@ -168,6 +168,24 @@ describe("claim", () => {
     expect(api.calls[0]).toMatchObject({ method: "POST", body: { lease: "90s" } });
   });
 
+  test.each([
+    ["its token", { STINT_GRANT_TOKEN: TOKEN }],
+    ["its id", { STINT_GRANT_ID: ID }],
+  ])("as a credential process needs no more than %s from the environment", async (_, env) => {
+    const argv = ["claim", "--format", "credential-process"];
+    const { code, out, err, api } = await stint(argv, { env });
+    expect([code, err]).toEqual([0, ""]);
+    expect(JSON.parse(out)).toMatchObject({ Version: 1, AccessKeyId: aws.accessKeyId });
+    // The profile's own, short lease: an SDK comes back for the next.
+    expect(api.calls).toMatchObject([{ path: `${GRANT}/credentials`, body: {} }]);
+  });
+
+  test("of no grant at all says how to name one", async () => {
+    const { code, err, api } = await stint(["claim", "--json"]);
+    expect([code, api.calls]).toEqual([1, []]);
+    expect(err).toContain("STINT_GRANT_ID");
+  });
+
   test("mints nothing that would not be shown", async () => {
     const { code, api } = await stint(["claim", ID]);
     expect(code).toBe(1);

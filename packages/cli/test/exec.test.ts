@@ -435,6 +435,8 @@ describe("usage", () => {
         },
       },
     });
-    expect(ran.world.err()).toContain("warning: the credentials for aws end at");
+    expect(ran.world.err()).toMatch(
+      /warning: the credentials for aws end at .*; --refresh renews them/,
+    );
   });
 });

@@ -1,5 +1,6 @@
 /** A world for the command that is real where it matters: real children, real HTTP, nothing of this process's own. */
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { readdir, readFile } from "node:fs/promises";
 import type { Io } from "../src/io.ts";
@@ -19,7 +20,9 @@ export interface World {
 export interface WorldOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
-  readonly now?: number;
+  readonly now?: number | (() => number);
+  /** Instead of a random one. */
+  readonly secret?: string;
   readonly onSpawn?: (child: ReturnType<Io["spawn"]>) => void;
   /** What happens instead of waiting. */
   readonly onSleep?: () => void;
@@ -44,13 +47,14 @@ export function world(options: WorldOptions = {}): World {
       stderr: { write: (text) => err.push(text), isTTY: tty },
       stdin: { isTTY: tty },
       fetch: (url, init) => fetch(url, init),
-      now: () => now,
+      now: typeof now === "number" ? () => now : now,
       random: () => 0.5,
       sleep: async (ms) => {
         waits.push(ms);
         options.onSleep?.();
       },
       newKey: () => `key-${++keys}`,
+      newSecret: () => options.secret ?? randomBytes(32).toString("base64url"),
       spawn: (command, args, given) => {
         // The command's own choice is to inherit; here its output is ours to look at.
         const child = spawn(command, [...args], { ...given, stdio: ["ignore", "pipe", "pipe"] });

@@ -15,7 +15,7 @@ export interface StintErrorFields {
 /**
  * Something that was refused or went wrong, as the server told it, or one of these that the client finds itself:
  * `network` (no answer, after every retry), `bad_answer` (an answer that is not the API's), `no_token` (nothing to
- * prove who we are with), `aborted` (the caller's signal).
+ * prove who we are with), `no_target` (the grant has none of that name), `aborted` (the caller's signal).
  *
  * @example
  * try {

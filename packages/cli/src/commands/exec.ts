@@ -1,6 +1,11 @@
+import type { StintClient } from "@stint/client/client";
+import { StintError } from "@stint/client/error";
+import { grantLeases } from "@stint/client/leases";
+import { aborted } from "@stint/client/retry";
 import { childEnvironment, runChild } from "../child.ts";
 import { type ConnectOptions, connect, connecting } from "../connect.ts";
-import { variables } from "../credentials.ts";
+import { serveContainer } from "../container.ts";
+import { containerVariables, variables } from "../credentials.ts";
 import { Failure, usage } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { interruptedBy, letGo, type Obtained, obtain, type Progress, progress } from "../obtain.ts";
@@ -13,6 +18,7 @@ interface ExecOptions extends ConnectOptions {
   readonly name?: string;
   readonly reason?: string;
   readonly nested?: boolean;
+  readonly refresh?: boolean;
 }
 
 /** The longest lease there is: a plain environment cannot be refreshed, and the grant's end bounds it anyway. */
@@ -35,7 +41,12 @@ export const registerExec: Register = (program, context) => {
       .option("--duration <duration>", "how long at most: 90s, 20m, 2h (the profile's default)")
       .option(
         "--lease <duration>",
-        `how long the credentials last (${LONGEST_LEASE}, or the grant)`,
+        `how long the credentials last (${LONGEST_LEASE}, or the grant; with --refresh the profile's)`,
+      )
+      .option(
+        "--refresh",
+        "short credentials that AWS SDKs renew by themselves until the grant ends, also after an hour; AWS's " +
+          "configuration files are hidden from them, so set AWS_REGION (for boto3 AWS_DEFAULT_REGION)",
       )
       .option("--name <name>", "a label")
       .option("--reason <reason>", "why, for approvers and the audit log")
@@ -67,7 +78,8 @@ async function exec(
   options: ExecOptions,
   command: readonly string[],
 ): Promise<number> {
-  const { duration, lease = LONGEST_LEASE, name, reason } = options;
+  const { duration, name, reason, refresh = false } = options;
+  const lease = options.lease ?? (refresh ? undefined : LONGEST_LEASE);
   const client = connect(io, options);
   const leaving = connect(io, options, LEAVING);
   using caught = catchSignals(io);
@@ -75,34 +87,80 @@ async function exec(
   try {
     obtained = await obtain(client, leaving, caught, say, profile, {
       wait: true,
-      lease,
       // One key for this invocation, whatever has to be tried again.
       idempotencyKey: io.newKey(),
       ...(duration === undefined ? {} : { duration }),
+      ...(lease === undefined ? {} : { lease }),
       ...(name === undefined ? {} : { name }),
       ...(reason === undefined ? {} : { reason }),
     });
   } catch (error) {
     throw interruptedBy(caught, error);
   }
+  const { grant, token } = obtained;
+  const run = { io, caught, say, obtained, command };
   try {
-    return await underGrant(io, caught, obtained, say, command);
+    say.info(`${grant.id}: ${grant.profile} until ${grant.endsAt}`);
+    return await (refresh ? withRenewed(run, client, lease) : withFixed(run));
   } finally {
-    await letGo(leaving, obtained.grant, obtained.token, say);
+    await letGo(leaving, grant, token, say);
   }
 }
 
-async function underGrant(
-  io: Io,
-  caught: Caught,
-  { grant, credentials = {} }: Obtained,
-  say: Progress,
-  command: readonly string[],
-): Promise<number> {
+interface Run {
+  readonly io: Io;
+  readonly caught: Caught;
+  readonly say: Progress;
+  readonly obtained: Obtained;
+  readonly command: readonly string[];
+}
+
+/** The credentials are in the environment, where nothing can renew them. */
+function withFixed({ io, caught, say, obtained, command }: Run): Promise<number> {
+  const { grant, credentials = {} } = obtained;
   const env = childEnvironment(io.env, variables(grant, credentials));
-  say.info(`${grant.id}: ${grant.profile} until ${grant.endsAt}`);
   for (const [target, { expiration }] of Object.entries(credentials))
     if (Date.parse(expiration) < Date.parse(grant.endsAt) - 1000)
-      say.warn(`the credentials for ${target} end at ${expiration}, before the grant does`);
+      say.warn(
+        `the credentials for ${target} end at ${expiration}, before the grant does; --refresh renews them`,
+      );
   return runChild(io, caught, command, env);
+}
+
+/** The environment says where the credentials are, and SDKs come back for more. */
+async function withRenewed(
+  { io, caught, say, obtained, command }: Run,
+  client: StintClient,
+  lease: string | undefined,
+): Promise<number> {
+  const { grant, token, credentials = {} } = obtained;
+  const left = new AbortController();
+  const leases = grantLeases({
+    client,
+    grant: grant.id,
+    token,
+    held: obtained,
+    now: io.now,
+    signal: left.signal,
+    ...(lease === undefined ? {} : { lease }),
+  });
+  const told = new Set<string>();
+  const failed = (error: unknown) => {
+    const code = error instanceof StintError ? error.code : "internal";
+    if (left.signal.aborted || told.has(code)) return;
+    told.add(code); // once: an SDK that is refused asks again for each call that it makes
+    const why = error instanceof StintError ? `: ${error.detail}` : "";
+    say.warn(`there are no new credentials of ${grant.id} (${code}${why})`);
+  };
+  const secret = io.newSecret();
+  const targets = Object.keys(credentials);
+  await using container = await serveContainer({ leases, targets, secret, failed });
+  try {
+    // While the port was opened nobody passed signals on.
+    if (caught.abort.aborted) throw interruptedBy(caught, aborted());
+    const env = childEnvironment(io.env, containerVariables(grant, container.urls, secret));
+    return await runChild(io, caught, command, env);
+  } finally {
+    left.abort();
+  }
 }

@@ -34,6 +34,16 @@ const ALL = "table, json, env, dotenv or credential-process";
 const LISTED = "table or json";
 const plain = ["table", "json"] as const;
 
+/** An SDK runs its `credential_process` again and again: which of the two commands it runs makes the difference. */
+const RENEWED = `
+As an AWS profile it renews itself until the grant ends; STINT_URL and STINT_GRANT_TOKEN (from stint request --json)
+have to be in the environment:
+  [profile orders]
+  credential_process = stint claim --format credential-process`;
+const EACH_TIME = `
+As a credential_process this opens a new grant each time that an SDK runs it, and nobody releases it. To go on with one
+grant: stint claim --help`;
+
 const STATES: readonly GrantState[] = [
   "pending",
   "ready",
@@ -67,7 +77,8 @@ export const registerGrants: Register = (program, { io, json }) => {
       .option("--lease <duration>", "how long the credentials last, 60s to 1h (the profile's)")
       .option("--name <name>", "a label")
       .option("--reason <reason>", "why, for approvers and the audit log")
-      .option("--wait", "until somebody has approved, where that is needed"),
+      .option("--wait", "until somebody has approved, where that is needed")
+      .addHelpText("after", EACH_TIME),
   ).action((profile: string, options: RequestFlags) =>
     request(io, progress(io, json), profile, options),
   );
@@ -76,9 +87,11 @@ export const registerGrants: Register = (program, { io, json }) => {
     program
       .command("claim")
       .description("take credentials for a grant that is ready, or fresh ones for an active one")
-      .argument("<grant>", "its id")
-      .option("--lease <duration>", "how long they last, 60s to 1h (the profile's)"),
-  ).action(async (grant: string, options: RequestFlags) => {
+      .argument("[grant]", "its id (this job's)")
+      .option("--lease <duration>", "how long they last, 60s to 1h (the profile's)")
+      .addHelpText("after", RENEWED),
+  ).action(async (named: string | undefined, options: RequestFlags) => {
+    const grant = grantFrom(io, named, options);
     const format = formatOf(io, options, FORMATS);
     // Before anything is minted: credentials that nobody sees would only live on.
     if (format === "table")
