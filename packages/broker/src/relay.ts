@@ -9,6 +9,8 @@ export interface Change {
   readonly id: string;
   /** A denial that has just been written. */
   readonly denial?: Pick<Denial, "role">;
+  /** Roles whose lists somebody wants looked at now. */
+  readonly check?: readonly string[];
   /** A tombstone that has just been written, and who reported it. */
   readonly end?: { readonly of: JobEnd; readonly actor: Actor };
   /** A grant that has just ended: what its schedule was for is done. */
@@ -19,8 +21,10 @@ export type Relaying = Keeping<Grants & JobGrants> &
   Pick<Deps, "dirty"> & { readonly schedules: Unscheduling };
 
 /** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
-export async function relay(deps: Relaying, { id, denial, end, ended }: Change): Promise<void> {
+export async function relay(deps: Relaying, change: Change): Promise<void> {
+  const { id, denial, check = [], end, ended } = change;
   if (denial !== undefined) await deps.dirty.mark(denial.role, id, "new");
+  for (const role of check) await deps.dirty.mark(role, id, "check");
   if (end !== undefined) await endJob(deps, end.of, end.actor);
   if (ended !== undefined) await deps.schedules.remove(ended);
 }

@@ -31,6 +31,8 @@ export const eventDetail = z.strictObject({
   code: z.optional(z.string()),
   endsAt: z.optional(time),
   deadBy: z.optional(time),
+  role: z.optional(z.string()),
+  count: z.optional(z.int()),
   leases: z.optional(
     z.array(
       z.strictObject({ target: z.string(), until: time, accessKeyId: z.optional(z.string()) }),
@@ -44,6 +46,7 @@ export type EventDetail = z.output<typeof eventDetail>;
 export function eventOf(record: AuditRecord): { detailType: string; detail: EventDetail } {
   const { id, fact, actor, policyVersion, grant, profile, state, principal, job, rule, why, code } =
     record;
+  const { role, count } = record;
   return {
     detailType: fact,
     detail: {
@@ -62,6 +65,8 @@ export function eventOf(record: AuditRecord): { detailType: string; detail: Even
       code,
       endsAt: record.endsAt === undefined ? undefined : iso(record.endsAt),
       deadBy: record.deadBy === undefined ? undefined : iso(record.deadBy),
+      role,
+      count,
       leases: record.leases?.map(({ target, until, accessKeyId }) => ({
         target,
         until: iso(until),
