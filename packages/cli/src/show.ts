@@ -15,6 +15,7 @@ export const grantFacts = (grant: GrantView): string =>
     ["grant", grant.id],
     ["profile", grant.profile],
     ["state", grant.stuck ? `${grant.state} (stuck)` : grant.state],
+    ["error", grant.error],
     ["why", grant.why],
     ["principal", grant.principal.id],
     ["rule", grant.rule],
@@ -36,11 +37,22 @@ export const grantFacts = (grant: GrantView): string =>
     ],
   ]);
 
-export const grantTable = (io: Io, grants: readonly GrantView[]): string =>
-  table(
+/** Errors have a column only where there are some. */
+export function grantTable(io: Io, grants: readonly GrantView[]): string {
+  const fail = grants.some(({ error }) => error !== undefined);
+  return table(
     io,
     io.stdout,
-    ["grant", "profile", "state", "principal", "ends", "dead by", "why"],
+    [
+      "grant",
+      "profile",
+      "state",
+      "principal",
+      "ends",
+      "dead by",
+      "why",
+      ...(fail ? ["error"] : []),
+    ],
     grants.map((grant) => [
       grant.id,
       grant.profile,
@@ -49,8 +61,10 @@ export const grantTable = (io: Io, grants: readonly GrantView[]): string =>
       grant.endsAt,
       grant.deadBy,
       grant.why,
+      ...(fail ? [grant.error] : []),
     ]),
   );
+}
 
 interface Holding {
   readonly grant: GrantView;
