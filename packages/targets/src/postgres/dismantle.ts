@@ -12,6 +12,7 @@ import {
 import type { Connect } from "./connection.ts";
 import { PostgresError } from "./error.ts";
 import { grantOf, leasePrefixOf, ownerOf, type PostgresPlace } from "./place.ts";
+import { thin } from "./thin.ts";
 
 export interface DismantleRequest extends Access {
   readonly grantId: string;
@@ -210,10 +211,12 @@ async function empty(
   await rollBackPrepared(admin, roles);
   const all = names(roles.map((role) => role.name));
   const where = `in "${admin.database}"`;
+  const oids = roles.map(({ oid }) => oid);
+  await thin(admin, oids, owner, leavings);
   const own = await admin.run(
     "look for the grant's schema",
     "select from pg_namespace where nspname = $1 and nspowner = any($2::oid[])",
-    [owner, roles.map(({ oid }) => oid)],
+    [owner, oids],
   );
   // Before anything is given away: what is in there goes in either case.
   if (own.length > 0)
