@@ -139,6 +139,50 @@ for (const version of VERSIONS)
       expect(await end(lease, on.at(ownSchema))).toEqual(NOTHING);
     }, 60_000);
 
+    test("takes away very many things of every kind, whoever they go to", async () => {
+      await on.sql(
+        "CREATE ROLE big_heir",
+        "GRANT big_heir TO boss",
+        "GRANT CREATE ON SCHEMA public TO big_heir",
+      );
+      const of = (kind: string, many: number, statement: string) =>
+        `DO $$ BEGIN FOR n IN 1..${many} LOOP EXECUTE format('${statement}', n); END LOOP; END $$ /* ${kind} */`;
+      const make = (where: string) => [
+        of(
+          "tables",
+          150,
+          `CREATE TABLE ${where}t_%s (id serial PRIMARY KEY, n int GENERATED ALWAYS AS IDENTITY)`,
+        ),
+        of("views", 150, `CREATE VIEW ${where}v_%1$s AS SELECT * FROM ${where}t_%1$s`),
+        of(
+          "routines",
+          150,
+          `CREATE FUNCTION ${where}f_%s(${where}t_1) RETURNS int LANGUAGE sql AS ''SELECT 1''`,
+        ),
+        `CREATE TABLE ${where}whole (id int) PARTITION BY LIST (id)`,
+        of(
+          "partitions",
+          100,
+          `CREATE TABLE ${where}p_%1$s PARTITION OF ${where}whole FOR VALUES IN (%1$s)`,
+        ),
+        of("sequences", 50, `CREATE SEQUENCE ${where}s_%s`),
+        "SELECT lo_create(0) FROM generate_series(1, 100)",
+      ];
+      for (const leavings of [{ kind: "drop" }, { kind: "reassign", to: "big_heir" }] as const) {
+        const access = on.at({ ...ownSchema, leavings });
+        const lease = await on.mint(access);
+        await on.by(lease, ...make(""), ...make("public."));
+        expect(await end(lease, access)).toEqual(NOTHING);
+      }
+      const [kept] = await on.sql(
+        `SELECT (SELECT count(*) FROM pg_tables WHERE tableowner = 'big_heir') AS tables,
+                (SELECT count(*) FROM pg_views WHERE viewowner = 'big_heir') AS views,
+                (SELECT count(*) FROM pg_largeobject_metadata WHERE lomowner = 'big_heir'::regrole) AS large`,
+      );
+      expect(kept).toEqual({ tables: "251", views: "150", large: "200" });
+      await on.sql("DROP OWNED BY big_heir CASCADE");
+    }, 60_000);
+
     test("rolls back what was prepared for a second phase", async () => {
       const lease = await on.mint();
       for (const database of ["shop", "depot"])

@@ -67,9 +67,10 @@ async function adminFindings(admin: Admin, { user }: PostgresPlace): Promise<Fin
     "ask for the admin's rights",
     `select rolcreaterole as creates from pg_roles where rolname = current_user`,
   );
+  // Before 16 CREATEROLE reaches every role that is no superuser.
   const foreign = await admin.run(
     "list the roles",
-    `select rolname, pg_has_role(oid, '${admin.setIsAnOption ? "MEMBER WITH ADMIN OPTION" : "MEMBER"}') as manages
+    `select rolname, ${!admin.setIsAnOption} or pg_has_role(oid, 'MEMBER WITH ADMIN OPTION') as manages
      from pg_roles where starts_with(rolname::text, 'stint_') and rolname <> current_user`,
   );
   const lost = foreign
@@ -268,7 +269,7 @@ async function heirFindings(admin: Admin, { leavings, user }: PostgresPlace): Pr
   return findings;
 }
 
-/** A lease is a role of the server: it comes in wherever PUBLIC does. */
+/** A lease is a role of the server: it comes in wherever PUBLIC does, `postgres` aside, which is open everywhere. */
 async function publicFindings(admin: Admin, { own }: PostgresPlace): Promise<Finding[]> {
   const rows = await admin.run(
     "ask who may connect",
