@@ -11,16 +11,22 @@ export interface Change {
   readonly denial?: Pick<Denial, "role">;
   /** A tombstone that has just been written, and who reported it. */
   readonly end?: { readonly of: JobEnd; readonly actor: Actor };
+  /** A grant that has just begun to end, with something that must be taken away. */
+  readonly clear?: string;
   /** A grant that has just ended: what its schedule was for is done. */
   readonly ended?: string;
 }
 
 export type Relaying = Keeping<Grants & JobGrants> &
-  Pick<Deps, "dirty"> & { readonly schedules: Unscheduling };
+  Pick<Deps, "dirty" | "clears"> & { readonly schedules: Unscheduling };
 
 /** Safe to repeat: a role is only marked, an end is one end, a schedule that is gone is gone. */
-export async function relay(deps: Relaying, { id, denial, end, ended }: Change): Promise<void> {
+export async function relay(
+  deps: Relaying,
+  { id, denial, end, clear, ended }: Change,
+): Promise<void> {
   if (denial !== undefined) await deps.dirty.mark(denial.role, id, "new");
   if (end !== undefined) await endJob(deps, end.of, end.actor);
+  if (clear !== undefined) await deps.clears.ask(clear);
   if (ended !== undefined) await deps.schedules.remove(ended);
 }
