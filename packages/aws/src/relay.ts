@@ -20,8 +20,8 @@ const tombstone = z.object({
 });
 const ofRole = z.object({ role: text });
 const grant = z.object({ grant: z.object({ id: text }) });
-const targets = z.object({
-  grant: z.object({ targets: z.record(text, z.object({ role: z.optional(text) })) }),
+const retried = z.object({
+  grant: z.object({ id: text, targets: z.record(text, z.object({ role: z.optional(text) })) }),
 });
 
 type Image = Readonly<Record<string, AttributeValue>>;
@@ -72,11 +72,14 @@ function readerOf(
   // Whoever asks for a try asks for nothing more: what must be looked at follows from the change.
   if (stateOf(image) === "ending" && retriesOf(image) !== retriesOf(before))
     return (item) => {
-      const all = Object.values(targets.parse(item).grant.targets);
-      return { check: [...new Set(all.flatMap(({ role }) => role ?? []))] };
+      const { id, targets } = retried.parse(item).grant;
+      const roles = Object.values(targets).flatMap(({ role }) => role ?? []);
+      return { check: [...new Set(roles)], ...(mustBeCleared(image) ? { clear: id } : {}) };
     };
   if (image.sk?.S === ROLE_ITEM && hardOf(image) !== hardOf(before))
     return (item) => ({ check: [ofRole.parse(item).role] });
+  if (stateOf(image) === "ending" && stateOf(before) !== "ending" && mustBeCleared(image))
+    return (item) => ({ clear: grant.parse(item).grant.id });
   if (stateOf(image) === "ended" && stateOf(before) !== "ended")
     return (item) => ({ ended: grant.parse(item).grant.id });
   return undefined;
@@ -84,4 +87,9 @@ function readerOf(
 
 const retriesOf = (image: Image): string | undefined => image.grant?.M?.retries?.N;
 const hardOf = (image: Image): string | undefined => image.hard?.M?.at?.N;
+const mustBeCleared = (image: Image): boolean =>
+  Object.values(image.grant?.M?.targets?.M ?? {}).some(
+    (target) => target.M?.revocability?.S === "immediate",
+  );
+
 const stateOf = (image: Image): string | undefined => image.grant?.M?.state?.S;

@@ -6,7 +6,7 @@ import type { Io } from "./io.ts";
 
 const deadlines = (grant: GrantView): string =>
   grant.leases
-    .map((lease) => `${lease.target} ${lease.accessKeyId ?? ""} until ${lease.until}`)
+    .map((lease) => `${lease.target} ${lease.accessKeyId ?? lease.user ?? ""} until ${lease.until}`)
     .join(", ");
 
 /** A grant as a list of facts. */

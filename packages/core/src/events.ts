@@ -35,7 +35,12 @@ export const eventDetail = z.strictObject({
   count: z.optional(z.int()),
   leases: z.optional(
     z.array(
-      z.strictObject({ target: z.string(), until: time, accessKeyId: z.optional(z.string()) }),
+      z.strictObject({
+        target: z.string(),
+        until: time,
+        accessKeyId: z.optional(z.string()),
+        user: z.optional(z.string()),
+      }),
     ),
   ),
 });

@@ -1,3 +1,5 @@
+import type { AdminSecret, PostgresPlace } from "./postgres.ts";
+
 /** The longest that a configuration may let a grant run, be claimed, and wait for its approvers. */
 export const LONGEST = {
   // Longer than a working day is not "as long as the test runs".
@@ -21,7 +23,17 @@ export interface AwsTarget {
   readonly allow: readonly AllowStatement[];
 }
 
-export type TargetConfig = AwsTarget;
+export interface PostgresTarget {
+  readonly kind: "postgres";
+  readonly place: PostgresPlace;
+  readonly secret: AdminSecret;
+}
+
+export type TargetConfig = AwsTarget | PostgresTarget;
+
+/** Roles of AWS that a profile's targets are of. */
+export const rolesOf = ({ targets }: Pick<Profile, "targets">): string[] =>
+  Object.values(targets).flatMap((target) => (target.kind === "aws" ? [target.role] : []));
 
 /**
  * `immediate`: the provider kills it; `next-request`: denied from the next call on, once the denial has spread;
