@@ -164,6 +164,21 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
     expect(accessLogSettings.format).not.toMatch(/header|authorization|body/i);
   });
 
+  test("makes a route before the stage that names it, as AWS demands", () => {
+    const made = all().resources.map(({ type, name }) => `${type} ${name}`);
+    const at = (type: string, name: string) => made.indexOf(`aws:apigatewayv2/${type} ${name}`);
+    const { routeSettings } = all().one("stage:Stage", "GatewayStage").inputs;
+    for (const { routeKey } of routeSettings) {
+      const route = all()
+        .of("apigatewayv2/route:Route")
+        .find(({ inputs }) => inputs.routeKey === routeKey);
+      expect(at("route:Route", route?.name ?? "none")).toBeGreaterThan(-1);
+      expect(at("route:Route", route?.name ?? "none")).toBeLessThan(
+        at("stage:Stage", "GatewayStage"),
+      );
+    }
+  });
+
   test("keeps its logs for a while, and not for ever", () => {
     const groups = all().of("logGroup:LogGroup");
     expect(groups.length).toBeGreaterThan(7);
