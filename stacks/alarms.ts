@@ -4,6 +4,7 @@ import type { api } from "./api.ts";
 import type { audit } from "./audit.ts";
 import type { RevocationParts, revocation } from "./revocation.ts";
 import { named, option } from "./stage.ts";
+import { ALARMS_TOPIC, type Storage } from "./storage.ts";
 
 const NAMESPACE = "Stint";
 const MINUTE = 60;
@@ -13,7 +14,7 @@ interface Watched {
   readonly ends: ReturnType<typeof revocation>;
   readonly told: ReturnType<typeof audit>;
   readonly doors: ReturnType<typeof api>;
-  readonly table: sst.aws.Dynamo;
+  readonly stored: Storage;
 }
 
 interface Metric {
@@ -29,8 +30,8 @@ type Limit =
 
 export function alarms(watched: Watched) {
   const topic = new aws.sns.Topic("Alarms", {
-    name: named("alarms"),
-    kmsMasterKeyId: "alias/aws/sns",
+    name: named(ALARMS_TOPIC),
+    kmsMasterKeyId: watched.stored.key.arn,
   });
   const email = option("STINT_ALARM_EMAIL");
   if (email !== undefined)
@@ -68,7 +69,7 @@ export function alarms(watched: Watched) {
     });
   };
 
-  const { parts, ends, told, doors, table } = watched;
+  const { parts, ends, told, doors, stored } = watched;
   const all = { ...ends, audit: told.writer, api: doors.broker, webhook: doors.webhook };
 
   // What the functions themselves call an alarm: a word in a line of their logs.
@@ -161,7 +162,7 @@ export function alarms(watched: Watched) {
       { statistic: "Maximum" },
     );
 
-  const tableName = { TableName: table.name };
+  const tableName = { TableName: stored.table.name };
   alarm(
     "table-throttles",
     "The table did not take a request",

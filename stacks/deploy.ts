@@ -54,7 +54,7 @@ export function deploy() {
     },
     stored,
   );
-  alarms({ parts, ends, told, doors, table });
+  alarms({ parts, ends, told, doors, stored });
   targets(built.config, {
     broker: functionRole("api"),
     boundary: parts.boundary.arn,

@@ -3,6 +3,9 @@ import { TABLE } from "@stint/aws/store/table";
 import { FUNCTION_PATH } from "@stint/functions/deployment";
 import { isProduction, named, place } from "./stage.ts";
 
+/** The topic that alarms go to, by the name that the key's policy knows it by before there is one. */
+export const ALARMS_TOPIC = "alarms";
+
 export function storage() {
   const { account, region } = place();
   const key = new aws.kms.Key("Key", {
@@ -43,6 +46,21 @@ export function storage() {
               test: "ArnLike",
               variable: "aws:PrincipalArn",
               values: [$interpolate`arn:aws:iam::${account}:role${FUNCTION_PATH}${named("*")}`],
+            },
+          ],
+        },
+        {
+          // Alarms under SNS's own key reach nobody: CloudWatch may not use that one, and its policy is not ours to change.
+          // By its context a data key is that topic's, so that nothing else of ours opens with this.
+          sid: "AlarmsToTheirTopic",
+          principals: [{ type: "Service", identifiers: ["cloudwatch.amazonaws.com"] }],
+          actions: ["kms:Decrypt", "kms:GenerateDataKey*"],
+          resources: ["*"],
+          conditions: [
+            {
+              test: "StringEquals",
+              variable: "kms:EncryptionContext:aws:sns:topicArn",
+              values: [$interpolate`arn:aws:sns:${region}:${account}:${named(ALARMS_TOPIC)}`],
             },
           ],
         },

@@ -101,11 +101,11 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       });
     for (const { inputs } of all().of("parameter:Parameter"))
       expect(inputs).toMatchObject({ type: "SecureString", keyId: key });
-    for (const { inputs } of all().of("topic:Topic")) expect(inputs.kmsMasterKeyId).toBeDefined();
+    for (const { inputs } of all().of("topic:Topic")) expect(inputs.kmsMasterKeyId).toBe(key);
   });
 
   test("lets only its own functions use the key, through the services alone", () => {
-    const [admin, use, ...more] = statementsOf(all().one("key:Key", "Key").inputs.policy);
+    const [admin, use, alarm, ...more] = statementsOf(all().one("key:Key", "Key").inputs.policy);
     expect(more).toEqual([]);
     expect(admin).toMatchObject({ Principal: { AWS: ["arn:aws:iam::123456789012:root"] } });
     expect(use?.Condition).toMatchObject({
@@ -114,6 +114,22 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       },
       ArnLike: {
         "aws:PrincipalArn": [`arn:aws:iam::123456789012:role/stint-functions/stint-${stage}-*`],
+      },
+    });
+    expect(alarm?.Principal).toEqual({ Service: ["cloudwatch.amazonaws.com"] });
+  });
+
+  test("lets CloudWatch use the key for the alarms' topic and for nothing else", () => {
+    const [topic, ...others] = all().of("topic:Topic");
+    expect(others).toEqual([]);
+    expect(statementsOf(all().one("key:Key", "Key").inputs.policy)[2]).toMatchObject({
+      Action: ["kms:Decrypt", "kms:GenerateDataKey*"],
+      Condition: {
+        StringEquals: {
+          "kms:EncryptionContext:aws:sns:topicArn": [
+            `arn:aws:sns:eu-west-1:123456789012:${topic?.inputs.name}`,
+          ],
+        },
       },
     });
   });
