@@ -1,4 +1,5 @@
 /** What people are woken for, and the page that they then look at. `docs/operations.md` says what to do about each. */
+import { TABLE } from "@stint/aws/store/table";
 import { ALARMS } from "@stint/broker/alarms";
 import type { api } from "./api.ts";
 import type { audit } from "./audit.ts";
@@ -162,13 +163,26 @@ export function alarms(watched: Watched) {
       { statistic: "Maximum" },
     );
 
-  const tableName = { TableName: stored.table.name };
-  alarm(
-    "table-throttles",
-    "The table did not take a request",
-    { namespace: "AWS/DynamoDB", metric: "ThrottledRequests", dimensions: tableName },
-    { above: 0 },
-  );
+  // CloudWatch counts throttling by table and by index, and adds neither up. Requests are counted by operation besides:
+  // a metric of the table's name alone would be one that nobody writes.
+  for (const index of [undefined, ...Object.keys(TABLE.globalIndexes)])
+    for (const [kind, metric] of [
+      ["read", "ReadThrottleEvents"],
+      ["write", "WriteThrottleEvents"],
+    ] as const)
+      alarm(
+        ["table", ...(index === undefined ? [] : [index]), kind, "throttles"].join("-"),
+        `The table${index === undefined ? "" : `'s index ${index}`} did not take a ${kind}`,
+        {
+          namespace: "AWS/DynamoDB",
+          metric,
+          dimensions: {
+            TableName: stored.table.name,
+            ...(index === undefined ? {} : { GlobalSecondaryIndexName: index }),
+          },
+        },
+        { above: 0 },
+      );
   alarm(
     "bus-failures",
     "EventBridge did not take an entry (FailedEntryCount)",

@@ -13,6 +13,31 @@ beforeAll(async () => {
 
 const ARN = /^arn:aws:sqs:/;
 
+/** By namespace and metric, from each service's page on its metrics. With others a metric is a different one, and silent. */
+const DIMENSIONS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  "AWS/SQS": {
+    ApproximateNumberOfMessagesVisible: ["QueueName"],
+    ApproximateAgeOfOldestMessage: ["QueueName"],
+  },
+  "AWS/Lambda": {
+    Invocations: ["FunctionName"],
+    Errors: ["FunctionName"],
+    Throttles: ["FunctionName"],
+    IteratorAge: ["FunctionName"],
+  },
+  "AWS/DynamoDB": {
+    ReadThrottleEvents: ["TableName", "GlobalSecondaryIndexName,TableName"],
+    WriteThrottleEvents: ["TableName", "GlobalSecondaryIndexName,TableName"],
+    ThrottledRequests: ["Operation,TableName"],
+  },
+  "AWS/Events": { PutEventsFailedEntriesCount: [""] },
+  "AWS/Scheduler": {
+    TargetErrorCount: ["ScheduleGroup"],
+    InvocationThrottleCount: ["ScheduleGroup"],
+  },
+  "AWS/ApiGateway": { "5xx": ["ApiId"] },
+};
+
 describe.each(["production", "ada"])("the stage %s", (stage) => {
   const all = (): Declared => {
     const found = stages[stage];
@@ -211,7 +236,10 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       "refused",
       "policy_error",
       "bus-failures",
-      "table-throttles",
+      "table-read-throttles",
+      "table-write-throttles",
+      "table-due-read-throttles",
+      "table-due-write-throttles",
       "relay-lag",
       "audit-lag",
       "dirty-age",
@@ -244,6 +272,15 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       all().one("dashboard:Dashboard", "Dashboard").inputs.dashboardBody,
     ).widgets;
     expect(widgets).toHaveLength(alarms.length);
+  });
+
+  test("watches metrics under the dimensions that AWS writes them with", () => {
+    for (const { inputs, name } of all().of("metricAlarm:MetricAlarm")) {
+      const known = DIMENSIONS[inputs.namespace]?.[inputs.metricName] ?? [];
+      const watched = Object.keys(inputs.dimensions).toSorted().join();
+      // What we count ourselves is counted without any.
+      expect(inputs.namespace === "Stint" ? [""] : known, name).toContain(watched);
+    }
   });
 
   test("acts on nothing that comes out of an archive", () => {
