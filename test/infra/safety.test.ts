@@ -304,7 +304,7 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
 });
 
 /** Rules of a custom bus that invoke something and do not turn replayed events away. */
-function replayable(resources: readonly Resource[]): string[] {
+function replayable(resources: ReadonlyArray<Omit<Resource, "kept">>): string[] {
   return resources
     .filter(({ type }) => type === "aws:cloudwatch/eventRule:EventRule")
     .filter(({ inputs }) => inputs.eventPattern !== undefined)
@@ -346,6 +346,18 @@ test("production is kept and protected, a personal stage goes without a trace", 
     { inputs: { rule: { defaultRetention: { mode: "COMPLIANCE", days: 365 } } } },
   ]);
   expect(ada?.of("BucketObjectLockConfiguration")).toEqual([]);
+});
+
+test("what production keeps can still be read: its key is kept with it", () => {
+  const kept = (of: Declared | undefined) =>
+    of?.resources.flatMap((one) => (one.kept ? [one.name] : [])).toSorted();
+  expect(kept(stages.production)).toEqual([
+    "AuditBucketBucket",
+    "AuditResultsBucket",
+    "Key",
+    "TableTable",
+  ]);
+  expect(kept(stages.ada)).toEqual([]);
 });
 
 /** Names that are unique within what they belong to, and need not be so in an account. */
