@@ -4,7 +4,7 @@ import { ALARMS } from "@stint/broker/alarms";
 import type { api } from "./api.ts";
 import type { audit } from "./audit.ts";
 import type { RevocationParts, revocation } from "./revocation.ts";
-import { named, option } from "./stage.ts";
+import { logGroup, named, option } from "./stage.ts";
 import { ALARMS_TOPIC, type Storage } from "./storage.ts";
 
 const NAMESPACE = "Stint";
@@ -81,7 +81,7 @@ export function alarms(watched: Watched) {
           `Count-${name}-${door}`,
           {
             name: named(`${name}-${door}`),
-            logGroupName: `/aws/lambda/${named(door)}`,
+            logGroupName: logGroup(door),
             pattern,
             metricTransformation: { namespace: NAMESPACE, name: metric, value: "1", unit: "Count" },
           },

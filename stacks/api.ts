@@ -1,6 +1,6 @@
 /** The way in: an HTTP API, because it throttles before a function is paid for (docs/decisions/0014-http-api.md). */
 import type { Declare } from "./functions.ts";
-import { logRetention, named, option } from "./stage.ts";
+import { kept, named, option } from "./stage.ts";
 import type { Storage } from "./storage.ts";
 
 /** Requests a second, and at once. STS mints 600 sessions a second in an account, for everybody. */
@@ -26,7 +26,7 @@ export function api(
     cors: false,
     ...(domain === undefined ? {} : { domain }),
     // Paths and outcomes; no header and no body is ever in it.
-    accessLog: { retention: logRetention() },
+    accessLog: { retention: kept().retention },
     transform: {
       api: {
         name: named("api"),

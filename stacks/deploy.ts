@@ -1,5 +1,6 @@
 /** The deployment as a whole: parts first, then the functions that work on them, then what watches them. */
-import { type Door, FUNCTION_PATH, type Resources } from "@stint/functions/deployment";
+import { TARGET_PATH } from "@stint/aws/target-role";
+import type { Resources } from "@stint/functions/deployment";
 import { alarms } from "./alarms.ts";
 import { api } from "./api.ts";
 import { AUDIT_PREFIX, audit, auditBucket } from "./audit.ts";
@@ -8,7 +9,7 @@ import { events } from "./events.ts";
 import { functions } from "./functions.ts";
 import { revocation, revocationParts } from "./revocation.ts";
 import { secrets } from "./secrets.ts";
-import { named, place } from "./stage.ts";
+import { functionRole, place } from "./stage.ts";
 import { storage } from "./storage.ts";
 import { targets } from "./targets.ts";
 
@@ -29,16 +30,14 @@ export function deploy() {
     dirtyQueue: parts.dirty.arn,
     schedulerRole: parts.schedulerRole.arn,
     schedules: $interpolate`arn:aws:scheduler:${region}:${account}:schedule/${parts.group.name}/*`,
-    targets: $interpolate`arn:aws:iam::${account}:role/stint/*`,
-    targetsAnywhere: "arn:aws:iam::*:role/stint/*",
+    targets: $interpolate`arn:aws:iam::${account}:role${TARGET_PATH}*`,
+    targetsAnywhere: `arn:aws:iam::*:role${TARGET_PATH}*`,
     boundary: parts.boundary.arn,
     auditObjects: $interpolate`${buckets.bucket.arn}/${AUDIT_PREFIX}*`,
     tokenKeys: kept.tokenKeys.arn,
     webhookSecrets: kept.webhooks,
   };
   const declare = functions(resources, built);
-  const functionRole = (door: Door) =>
-    $interpolate`arn:aws:iam::${account}:role${FUNCTION_PATH}${named(door)}`;
 
   const ends = revocation(declare, stored, parts);
   const told = audit(declare, stored, buckets, bus);

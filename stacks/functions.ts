@@ -12,7 +12,7 @@ import {
 } from "@stint/functions/deployment";
 import type { Settings } from "@stint/functions/live";
 import type { Bundles } from "./bundles.ts";
-import { isProduction, named } from "./stage.ts";
+import { isProduction, kept, logGroup, named } from "./stage.ts";
 
 type Arn = $util.Input<string>;
 
@@ -81,8 +81,8 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
     const name = logical(door);
     const { seconds, megabytes, atOnce } = SIZES[door];
     const logs = new aws.cloudwatch.LogGroup(`${name}Logs`, {
-      name: `/aws/lambda/${named(door)}`,
-      retentionInDays: isProduction() ? 365 : 7,
+      name: logGroup(door),
+      retentionInDays: kept().days,
     });
     const shared = roles.get(roleOf(door));
     const role = shared ?? make(door);

@@ -1,4 +1,5 @@
 /** What every stack asks about the deployment that it is part of. */
+import { FUNCTION_PATH } from "@stint/functions/deployment";
 
 /** The stage that is protected and kept. All others are somebody's own, and go without a trace. */
 export const isProduction = (): boolean => $app.stage === "production";
@@ -6,12 +7,20 @@ export const isProduction = (): boolean => $app.stage === "production";
 /** The name of a part in the account: fixed, because trust policies and people refer to it. */
 export const named = (part: string): string => `${$app.name}-${$app.stage}-${part}`;
 
+/** Where a function's log is. */
+export const logGroup = (door: string): string => `/aws/lambda/${named(door)}`;
+
+/** The ARN of the role that a function runs under; of all of them for `*`. */
+export const functionRole = (door: string) =>
+  $interpolate`arn:aws:iam::${place().account}:role${FUNCTION_PATH}${named(door)}`;
+
 /** Where the deployment's parameters lie: the short path is production's, so that a configuration can name it. */
 export const parameterPath = (part: string): string =>
   isProduction() ? `/${$app.name}/${part}` : `/${$app.name}/${$app.stage}/${part}`;
 
-/** How long logs are kept. */
-export const logRetention = (): "1 year" | "1 week" => (isProduction() ? "1 year" : "1 week");
+/** How long logs and events are kept, in days and as SST says it. */
+export const kept = (): { readonly days: number; readonly retention: "1 year" | "1 week" } =>
+  isProduction() ? { days: 365, retention: "1 year" } : { days: 7, retention: "1 week" };
 
 export const place = () => ({
   account: aws.getCallerIdentityOutput().accountId,

@@ -1,7 +1,6 @@
 /** The table that holds grants, and the key under which everything of ours is encrypted. */
 import { TABLE } from "@stint/aws/store/table";
-import { FUNCTION_PATH } from "@stint/functions/deployment";
-import { isProduction, named, place } from "./stage.ts";
+import { functionRole, isProduction, named, place } from "./stage.ts";
 
 /** The topic that alarms go to, by the name that the key's policy knows it by before there is one. */
 export const ALARMS_TOPIC = "alarms";
@@ -49,7 +48,7 @@ export function storage() {
               {
                 test: "ArnLike",
                 variable: "aws:PrincipalArn",
-                values: [$interpolate`arn:aws:iam::${account}:role${FUNCTION_PATH}${named("*")}`],
+                values: [functionRole("*")],
               },
             ],
           },
