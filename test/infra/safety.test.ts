@@ -1,4 +1,5 @@
 /** What must hold of the deployment as a whole: nothing is lost, nothing is open, nothing is in the clear, nothing fails unheard. */
+import { readdirSync, readFileSync } from "node:fs";
 import { ALARMS } from "@stint/broker/alarms";
 import { AUDIT_COLUMNS } from "@stint/core/audit-columns";
 import { DIRTY_VISIBILITY_SECONDS, SIZES } from "@stint/functions/deployment";
@@ -395,6 +396,37 @@ test("a domain of one's own is the only name that answers", async () => {
     "stint.acme.dev",
   );
 }, 60_000);
+
+test("docs/deploy.md tells of every output and every option, and docs/operations.md of every alarm", () => {
+  const page = readFileSync("docs/deploy.md", "utf8");
+  const outputs = Object.keys(stages.production?.outputs ?? {});
+  expect(outputs.length).toBeGreaterThan(5);
+  // What begins with a line is SST's own.
+  for (const output of outputs.filter((name) => !name.startsWith("_")))
+    expect(page).toMatch(new RegExp(`^\\| .*\`${output}\``, "m"));
+  const options = readdirSync("stacks")
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap((file) => [
+      ...readFileSync(`stacks/${file}`, "utf8").matchAll(/option\("(STINT_\w+)"\)/g),
+    ])
+    .map(([, name = ""]) => name);
+  expect(new Set(options).size).toBeGreaterThan(3);
+  for (const name of options) expect(page).toMatch(new RegExp(`^\\| \`${name}[=\`]`, "m"));
+
+  // By pattern where there is one for each function or index.
+  const told = [
+    ...readFileSync("docs/operations.md", "utf8").matchAll(/^\| ((?:`[^`]+`(?:, )?)+) \|/gm),
+  ]
+    .flatMap(([, names = ""]) => names.split(", "))
+    .map((name) => name.replaceAll("`", ""))
+    .map((name) => new RegExp(`^${name.replaceAll(/<\w+>/g, "\\w+").replace("…", "[a-z-]+")}$`));
+  const alarms = stages.production?.of("metricAlarm:MetricAlarm") ?? [];
+  expect(
+    alarms
+      .map(({ name }) => name.slice("Alarm-".length))
+      .filter((name) => !told.some((pattern) => pattern.test(name))),
+  ).toEqual([]);
+});
 
 test("alarms reach the address that is named", async () => {
   const all = await declared("ada", { STINT_ALARM_EMAIL: "oncall@acme.dev" });
