@@ -27,10 +27,18 @@ export const place = () => ({
   region: aws.getRegionOutput().region,
 });
 
+type Option = "STINT_CONFIG" | "STINT_DOMAIN" | "STINT_ALARM_EMAIL" | Switch;
+type Switch = "STINT_TARGET_ROLES" | "STINT_TRACES";
+
 /** A parameter of the deployment, from the environment of `sst deploy`. */
-export function option(
-  name: "STINT_CONFIG" | "STINT_DOMAIN" | "STINT_ALARM_EMAIL" | "STINT_TARGET_ROLES",
-): string | undefined {
+export function option(name: Option): string | undefined {
   const value = process.env[name];
   return value === "" ? undefined : value;
+}
+
+/** Whether a parameter has its one value. @throws Error for another: what is misspelt shall not pass for unset. */
+export function chosen(name: Switch, value: string): boolean {
+  const given = option(name);
+  if (given === undefined || given === value) return given === value;
+  throw new Error(`${name} is ${value} or not set, and not ${given}`);
 }

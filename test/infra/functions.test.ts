@@ -193,6 +193,27 @@ test("the doctor, which runs as the broker, has no route, no trigger and nobody'
   expect(to("doctor")).toEqual([]);
 });
 
+test("traces are taken where that is said, at the price of the two permissions that they need", async () => {
+  const traced = await declared(STAGE, { STINT_TRACES: "on" });
+  const made = traced.of("lambda/function:Function");
+  expect(made).toHaveLength(DOORS.length);
+  for (const { name, inputs } of made)
+    expect(inputs.tracingConfig, name).toEqual({ mode: "Active" });
+  const actions = (of: Declared, door: Door) =>
+    statementsOf(of.one("rolePolicy:RolePolicy", `${logical(door)}Policy`).inputs.policy).flatMap(
+      ({ Action }) => Action,
+    );
+  for (const door of DOORS)
+    expect(sorted(actions(traced, door)), door).toEqual(
+      sorted([...actions(all, door), "xray:PutTelemetryRecords", "xray:PutTraceSegments"]),
+    );
+}, 60_000);
+
+test("a switch that is misspelt stops the deployment, and does not pass for unset", async () => {
+  for (const wrong of [{ STINT_TRACES: "true" }, { STINT_TARGET_ROLES: "None" }])
+    await expect(declared("ada", wrong)).rejects.toThrow(/STINT_\w+ is \w+ or not set, and not /);
+}, 60_000);
+
 test("a deployment is the same whenever it is made of the same sources", async () => {
   const again = await declared(STAGE);
   const codes = (one: Declared) =>

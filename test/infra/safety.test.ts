@@ -407,7 +407,7 @@ test("docs/deploy.md tells of every output and every option, and docs/operations
   const options = readdirSync("stacks")
     .filter((file) => file.endsWith(".ts"))
     .flatMap((file) => [
-      ...readFileSync(`stacks/${file}`, "utf8").matchAll(/option\("(STINT_\w+)"\)/g),
+      ...readFileSync(`stacks/${file}`, "utf8").matchAll(/(?:option|chosen)\("(STINT_\w+)"/g),
     ])
     .map(([, name = ""]) => name);
   expect(new Set(options).size).toBeGreaterThan(3);
