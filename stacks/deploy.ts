@@ -9,11 +9,12 @@ import { events } from "./events.ts";
 import { functions } from "./functions.ts";
 import { revocation, revocationParts } from "./revocation.ts";
 import { secrets } from "./secrets.ts";
-import { functionRole, place } from "./stage.ts";
+import { checkStage, functionRole, place } from "./stage.ts";
 import { storage } from "./storage.ts";
 import { targets } from "./targets.ts";
 
 export function deploy() {
+  checkStage();
   const built = bundles();
   const stored = storage();
   const { bus } = events();

@@ -1,6 +1,17 @@
 /** What every stack asks about the deployment that it is part of. */
 import { FUNCTION_PATH } from "@stint/functions/deployment";
 
+/** With the account and the longest region's name, what is left for it in the name of a bucket. */
+const STAGE = /^[a-z][a-z0-9-]{0,13}[a-z0-9]$/;
+
+/** @throws Error for a stage whose name AWS would refuse, halfway through, in that of a bucket */
+export function checkStage(): void {
+  if (!STAGE.test($app.stage))
+    throw new Error(
+      `the stage ${$app.stage} needs another name: 2 to 15 lower-case letters, digits and hyphens`,
+    );
+}
+
 /** The stage that is protected and kept. All others are somebody's own, and go without a trace. */
 export const isProduction = (): boolean => $app.stage === "production";
 

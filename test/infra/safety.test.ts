@@ -435,6 +435,15 @@ test("alarms reach the address that is named", async () => {
   ]);
 }, 60_000);
 
+test("a stage has a name that fits a bucket's, or there is no deployment", async () => {
+  for (const stage of ["Ada", "ada-", "feature-branch-1"])
+    await expect(declared(stage), stage).rejects.toThrow(`the stage ${stage} needs another name`);
+  const longest = await declared("feature-branch1");
+  // As it would be in the region with the longest name.
+  for (const { inputs } of longest.of("bucket:Bucket"))
+    expect(inputs.bucket.length + "ap-southeast-1".length - "eu-west-1".length).toBeLessThan(64);
+}, 120_000);
+
 test("a configuration that is missing or wrong stops the deployment, and says which and why", async () => {
   await expect(declared("ada", { STINT_CONFIG: "nowhere/stint.yaml" })).rejects.toThrow(
     /there is no nowhere\/stint\.yaml/,
