@@ -48,12 +48,12 @@ export interface TestServer extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-export interface TestLogin {
+interface TestLogin {
   readonly user: string;
   readonly password: string;
   readonly database: string;
 }
-export type TestRow = Readonly<Record<string, string | null>>;
+type TestRow = Readonly<Record<string, string | null>>;
 
 export interface ServerOptions {
   readonly version: Version;

@@ -80,7 +80,7 @@ const mayMint = ({ state }: Grant): boolean => state === "opening" || state === 
 /** Without a condition: an end that finds no note of the life must not fail for it. */
 const livesNoMore = (context: Context, grant: Grant): TransactWriteItem[] =>
   rolesOf(grant).map((role) => ({
-    Delete: keyed(context, liveKey(role, grant.id)),
+    Delete: { ...keyed(context, liveKey(role, grant.id)) },
   }));
 
 function putDenial(
