@@ -64,6 +64,51 @@ for (const version of VERSIONS)
       await client.end().catch(() => undefined);
     });
 
+    test("waits for a login that was let in and does not show yet", async () => {
+      const lease = await on.mint();
+      // Whoever renames a database holds up logins to it, past the check whether their role may log in.
+      const holder = await on.server.session({});
+      await holder.query("BEGIN; ALTER DATABASE depot RENAME TO held_up");
+      const client = new Client({
+        ...login(lease),
+        database: "depot",
+        host: on.server.host,
+        port: on.server.port,
+      });
+      client.on("error", () => undefined);
+      const connecting = client.connect();
+      const until = async (what: string) => {
+        while ((await on.sql(what)).length === 0);
+      };
+      await until("SELECT FROM pg_locks WHERE NOT granted AND classid = 'pg_database'::regclass");
+      const ending = end(lease);
+      await until(`SELECT FROM pg_roles WHERE rolname = '${lease.user}' AND NOT rolcanlogin`);
+      await holder.query("SELECT pg_sleep(0.4)");
+      await holder.query("ROLLBACK");
+      await holder.end();
+      await connecting.catch(() => undefined);
+      expect(await ending).toEqual(NOTHING);
+      await expect(client.query("SELECT 1")).rejects.toThrow();
+      expect(await on.sql("SELECT FROM pg_stat_activity WHERE datname = 'depot'")).toEqual([]);
+      await client.end().catch(() => undefined);
+    });
+
+    test("is not held up by what is set for the admin's sessions", async () => {
+      await on.sql(
+        "CREATE ROLE lesser",
+        "GRANT lesser TO boss",
+        "ALTER DATABASE shop SET default_transaction_read_only TO on",
+        "ALTER ROLE boss SET role TO lesser",
+        "ALTER ROLE boss SET default_transaction_isolation TO serializable",
+      );
+      try {
+        const lease = await on.mint(on.at(ownSchema));
+        expect(await end(lease, on.at(ownSchema))).toEqual(NOTHING);
+      } finally {
+        await on.server.as({}, "ALTER ROLE boss RESET ALL", "ALTER DATABASE shop RESET ALL");
+      }
+    });
+
     test("leaves nothing of the grant in any database", async () => {
       const lease = await on.mint(on.at(ownSchema));
       const names: Record<string, string[]> = {};
