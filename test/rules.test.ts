@@ -103,7 +103,9 @@ describe("the house", () => {
 
   test("clients are made in one place", () => {
     const wrong = sources
-      .filter(({ name }) => ["core", "broker", "pipelines", "aws", "targets", "functions"].includes(name))
+      .filter(({ name }) =>
+        ["core", "broker", "pipelines", "aws", "targets", "functions"].includes(name),
+      )
       .filter(({ file }) => !file.endsWith("functions/src/live.ts"))
       .filter(({ text }) => /new [A-Za-z0-9]+Client\(/.test(text))
       .map(({ file }) => file);
@@ -112,7 +114,9 @@ describe("the house", () => {
 
   test("only live.ts reads the environment of a function", () => {
     const wrong = sources
-      .filter(({ name }) => ["core", "broker", "pipelines", "aws", "targets", "functions"].includes(name))
+      .filter(({ name }) =>
+        ["core", "broker", "pipelines", "aws", "targets", "functions"].includes(name),
+      )
       .filter(({ file, text }) => text.includes("process.env") && !file.endsWith("live.ts"))
       .map(({ file }) => file);
     expect(wrong).toEqual([]);

@@ -12,7 +12,7 @@ for (const version of VERSIONS)
   describe.skipIf(missing(version))(`the end of a grant on PostgreSQL ${version}`, () => {
     let on: World;
     beforeAll(async () => {
-      on = await world(version, { settings: { max_locks_per_transaction: "32" } });
+      on = await world(version, { settings: { max_locks_per_transaction: "10" } });
     }, 60_000);
     afterAll(() => on?.[Symbol.asyncDispose]());
 
@@ -179,7 +179,7 @@ for (const version of VERSIONS)
       // Each in a transaction of its own, as a test suite would.
       await on.by(
         lease,
-        "DO $$ BEGIN FOR n IN 1..9000 LOOP EXECUTE format('CREATE TABLE many_%s (id int)', n); IF n % 500 = 0 THEN COMMIT; END IF; END LOOP; END $$",
+        "DO $$ BEGIN FOR n IN 1..2500 LOOP EXECUTE format('CREATE TABLE many_%s (id int)', n); IF n % 500 = 0 THEN COMMIT; END IF; END LOOP; END $$",
       );
       expect(await end(lease, on.at(ownSchema))).toEqual(NOTHING);
     }, 60_000);
