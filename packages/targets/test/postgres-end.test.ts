@@ -93,6 +93,37 @@ for (const version of VERSIONS)
       await client.end().catch(() => undefined);
     });
 
+    test("is not held up by a lease that holds what ending needs, and comes back", async () => {
+      const lease = await on.mint();
+      let tries = 0;
+      let over = false;
+      // Keeps its own role's row, and the lock by which Stint's calls wait for each other.
+      const hold = async () => {
+        while (!over) {
+          const session = await on.server.session(login(lease)).catch(() => undefined);
+          if (session === undefined) return;
+          tries++;
+          await session
+            .query(
+              `SET ROLE NONE; SELECT pg_advisory_lock(hashtextextended('stint:${lease.id}', 0)); BEGIN;
+               ALTER ROLE CURRENT_USER PASSWORD 'mine'; SELECT pg_sleep(60)`,
+            )
+            .catch(() => undefined);
+          await session.end();
+        }
+      };
+      const holding = [hold(), hold()];
+      while (
+        (await on.sql("SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted")).length === 0
+      );
+      await on.sql("SELECT pg_sleep(0.1)");
+      const remains = await end(lease).catch((error: unknown) => error);
+      over = true;
+      await Promise.all(holding);
+      expect(remains).toEqual(NOTHING);
+      expect(tries).toBeGreaterThan(1);
+    }, 60_000);
+
     test("is not held up by what is set for the admin's sessions", async () => {
       await on.sql(
         "CREATE ROLE lesser",
