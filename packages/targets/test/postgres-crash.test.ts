@@ -1,4 +1,5 @@
 /** A crash after any statement, or its answer lost; then the repeat, and the proof. */
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { missing, VERSIONS } from "../../../test/postgres/server.ts";
 import { type Connect, network, type Own, PostgresError } from "../src/postgres.ts";
@@ -118,7 +119,9 @@ for (const version of VERSIONS)
               await session.end();
               break;
             }
-            expect(first).toBeInstanceOf(PostgresError);
+            // Who is still there may do without an answer that told nothing, and has then finished.
+            if (crash || !isDeepStrictEqual(first, NOTHING))
+              expect(first).toBeInstanceOf(PostgresError);
             expect(await on.target.dismantle(request), `cut short at step ${nth}`).toEqual(NOTHING);
             await expect(session.query("SELECT 1")).rejects.toThrow();
           }
