@@ -202,6 +202,8 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   });
   aws.services.sqs.connect({
     queue: NAMES.proofQueue,
+    // As it is deployed: one that waits for IAM must not hold up the next within its function's time.
+    batchSize: 1,
     function: (event) => invoke("prove", event),
     reportBatchItemFailures: true,
   });
