@@ -113,6 +113,7 @@ export function alarms(watched: Watched) {
   for (const [name, queue] of Object.entries({
     "dirty-dead": parts.dirtyDead,
     "proofs-dead": parts.proofsDead,
+    "clears-dead": parts.clearsDead,
     "schedules-dead": parts.schedulesDead,
     "sweep-dead": parts.sweepDead,
     "relay-dead": parts.relayDead,

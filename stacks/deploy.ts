@@ -8,7 +8,7 @@ import { bundles } from "./bundles.ts";
 import { events } from "./events.ts";
 import { functions } from "./functions.ts";
 import { proofs, revocation, revocationParts } from "./revocation.ts";
-import { secrets } from "./secrets.ts";
+import { adminSecrets, secrets } from "./secrets.ts";
 import { named, place } from "./stage.ts";
 import { storage } from "./storage.ts";
 import { targets } from "./targets.ts";
@@ -29,6 +29,8 @@ export function deploy() {
     bus: bus.arn,
     dirtyQueue: parts.dirty.arn,
     proofQueue: parts.proofs.arn,
+    clearQueue: parts.clears.arn,
+    adminSecrets: adminSecrets(built.config),
     schedulerRole: parts.schedulerRole.arn,
     schedules: $interpolate`arn:aws:scheduler:${region}:${account}:schedule/${parts.group.name}/*`,
     targets: $interpolate`arn:aws:iam::${account}:role/stint/*`,

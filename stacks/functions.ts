@@ -12,7 +12,7 @@ import {
 } from "@stint/functions/deployment";
 import type { Settings } from "@stint/functions/live";
 import type { Bundles } from "./bundles.ts";
-import { isProduction, named } from "./stage.ts";
+import { isProduction, named, option } from "./stage.ts";
 
 type Arn = $util.Input<string>;
 
@@ -59,6 +59,32 @@ export const serviceTrust = (
     ],
   }).json;
 
+/** Functions that talk to servers of somebody's: they join the network in which these are, where one is named. */
+const REACH_SERVERS: ReadonlySet<Door> = new Set(["api", "clear", "doctor"]);
+
+/** What Lambda does in a function's name to join a network. AWS knows no narrower resource before it is made. */
+const NETWORKING: Permission<Arn> = {
+  actions: [
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:CreateNetworkInterface",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:UnassignPrivateIpAddresses",
+  ],
+  resources: ["*"],
+};
+
+function ownNetwork() {
+  const list = (text: string | undefined) => text?.split(",").map((one) => one.trim());
+  const privateSubnets = list(option("STINT_VPC_SUBNETS"));
+  const securityGroups = list(option("STINT_VPC_SECURITY_GROUPS"));
+  if (privateSubnets === undefined && securityGroups === undefined) return undefined;
+  if (privateSubnets === undefined || securityGroups === undefined)
+    throw new Error("STINT_VPC_SUBNETS and STINT_VPC_SECURITY_GROUPS go together");
+  return { privateSubnets, securityGroups };
+}
+
 /** A part's name with a capital, as the deployment's own names have. */
 const logical = (door: string) => `${door.charAt(0).toUpperCase()}${door.slice(1)}`;
 
@@ -80,6 +106,7 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
   return function declare(door: Door, { settings, source, failures }: Wiring): sst.aws.Function {
     const name = logical(door);
     const { seconds, megabytes, atOnce } = SIZES[door];
+    const network = REACH_SERVERS.has(door) ? ownNetwork() : undefined;
     const logs = new aws.cloudwatch.LogGroup(`${name}Logs`, {
       name: `/aws/lambda/${named(door)}`,
       retentionInDays: isProduction() ? 365 : 7,
@@ -101,6 +128,7 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
         ...(failures === undefined
           ? []
           : [{ actions: ["sqs:SendMessage"], resources: [failures] }]),
+        ...(network === undefined ? [] : [NETWORKING]),
       ]),
     });
     const made = new sst.aws.Function(
@@ -117,13 +145,18 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
         logging: { logGroup: logs.name },
         // Taken from what all functions share, and new accounts share little: for production alone.
         ...(atOnce === undefined || !isProduction() ? {} : { concurrency: { reserved: atOnce } }),
-        environment: Object.fromEntries(
-          SETTINGS[door].map((setting) => {
-            const value = settings[setting];
-            if (value === undefined) throw new Error(`${door} asks for ${setting}`);
-            return [setting, value];
-          }),
-        ),
+        ...(network === undefined ? {} : { vpc: network }),
+        environment: {
+          ...Object.fromEntries(
+            SETTINGS[door].map((setting) => {
+              const value = settings[setting];
+              if (value === undefined) throw new Error(`${door} asks for ${setting}`);
+              return [setting, value];
+            }),
+          ),
+          // Where Lambda keeps the authorities of RDS, which Node does not know by itself.
+          ...(network === undefined ? {} : { NODE_EXTRA_CA_CERTS: "/var/runtime/ca-cert.pem" }),
+        },
       },
       { dependsOn: [granted] },
     );

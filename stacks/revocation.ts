@@ -1,6 +1,8 @@
 /** What ends access: schedules, the sweeper, the stream's first reader, and the worker that writes deny lists. */
 import { boundaryDocument } from "@stint/aws/target-role";
 import {
+  CLEAR_TRIES,
+  CLEAR_VISIBILITY_SECONDS,
   DIRTY_TRIES,
   DIRTY_VISIBILITY_SECONDS,
   FUNCTION_PATH,
@@ -29,6 +31,12 @@ export function revocationParts() {
     tries: PROOF_TRIES,
     visibilitySeconds: PROOF_VISIBILITY_SECONDS,
   });
+  const clearsDead = deadLetters("ClearsDead", "clears-dead");
+  const clears = workQueue("Clears", "clears", {
+    dead: clearsDead,
+    tries: CLEAR_TRIES,
+    visibilitySeconds: CLEAR_VISIBILITY_SECONDS,
+  });
   const schedulesDead = deadLetters("SchedulesDead", "schedules-dead");
   const sweepDead = deadLetters("SweepDead", "sweep-dead");
   const relayDead = deadLetters("RelayDead", "relay-dead");
@@ -52,6 +60,8 @@ export function revocationParts() {
     dirtyDead,
     proofs,
     proofsDead,
+    clears,
+    clearsDead,
     schedulesDead,
     sweepDead,
     relayDead,
@@ -65,7 +75,11 @@ export type RevocationParts = ReturnType<typeof revocationParts>;
 
 export function revocation(declare: Declare, { table }: Storage, parts: RevocationParts) {
   const { dirty, schedulesDead, sweepDead, relayDead, schedulerRole } = parts;
-  const settings = { STINT_TABLE: table.name, STINT_DIRTY_QUEUE_URL: dirty.url };
+  const settings = {
+    STINT_TABLE: table.name,
+    STINT_DIRTY_QUEUE_URL: dirty.url,
+    STINT_CLEAR_QUEUE_URL: parts.clears.url,
+  };
 
   const expire = declare("expire", { settings, failures: schedulesDead.arn });
   new aws.iam.RolePolicy("SchedulerPolicy", {
@@ -101,7 +115,19 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
     // IAM takes few writes a second; roles wait for their turn rather than for its throttling.
     scalingConfig: { maximumConcurrency: 10 },
   });
-  return { expire, sweep, relay, revoke };
+  const clear = declare("clear", {
+    settings,
+    source: { kind: "queue", arn: parts.clears.arn },
+  });
+  new aws.lambda.EventSourceMapping("ClearQueue", {
+    eventSourceArn: parts.clears.arn,
+    functionName: clear.name,
+    batchSize: 1,
+    functionResponseTypes: ["ReportBatchItemFailures"],
+    // Each has sessions on a server of somebody's.
+    scalingConfig: { maximumConcurrency: 10 },
+  });
+  return { expire, sweep, relay, revoke, clear };
 }
 
 /** What sees that deny lists hold. */

@@ -20,7 +20,13 @@ export const place = () => ({
 
 /** A parameter of the deployment, from the environment of `sst deploy`. */
 export function option(
-  name: "STINT_CONFIG" | "STINT_DOMAIN" | "STINT_ALARM_EMAIL" | "STINT_TARGET_ROLES",
+  name:
+    | "STINT_CONFIG"
+    | "STINT_DOMAIN"
+    | "STINT_ALARM_EMAIL"
+    | "STINT_TARGET_ROLES"
+    | "STINT_VPC_SUBNETS"
+    | "STINT_VPC_SECURITY_GROUPS",
 ): string | undefined {
   const value = process.env[name];
   return value === "" ? undefined : value;

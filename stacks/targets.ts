@@ -48,10 +48,10 @@ function rolesIn(config: Config, account: string): ReadonlyMap<string, readonly 
   const prefix = `arn:aws:iam::${account}:role${TARGET_PATH}`;
   const roles = new Map<string, readonly AllowStatement[]>();
   for (const { targets } of Object.values(config.profiles))
-    for (const { role, allow } of Object.values(targets))
-      if (role.startsWith(prefix)) {
-        const name = role.slice(prefix.length);
-        roles.set(name, [...(roles.get(name) ?? []), ...allow]);
+    for (const target of Object.values(targets))
+      if (target.kind === "aws" && target.role.startsWith(prefix)) {
+        const name = target.role.slice(prefix.length);
+        roles.set(name, [...(roles.get(name) ?? []), ...target.allow]);
       }
   return roles;
 }

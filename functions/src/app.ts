@@ -23,6 +23,7 @@ export interface App {
   readonly bus: Bus;
   readonly auditLog: AuditLog;
   readonly postpone: (message: Received) => Promise<void>;
+  readonly postponeClear: (message: Received) => Promise<void>;
   readonly rehearse: (profile: Profile) => Promise<readonly Rehearsed[]>;
   readonly log: Log;
 }

@@ -14,6 +14,7 @@ export const DOORS = [
   "audit",
   "revoke",
   "prove",
+  "clear",
   "doctor",
 ] as const;
 export type Door = (typeof DOORS)[number];
@@ -46,6 +47,9 @@ export interface Resources<A> {
   readonly bus: A;
   readonly dirtyQueue: A;
   readonly proofQueue: A;
+  readonly clearQueue: A;
+  /** What holds the passwords of the roles that Stint acts as on servers: none without such targets. */
+  readonly adminSecrets: readonly Permission<A>[];
   readonly schedulerRole: A;
   /** All schedules of the group. */
   readonly schedules: A;
@@ -69,7 +73,7 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
     actions: ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
     resources: [of.table],
   };
-  const markDirty = { actions: ["sqs:SendMessage"], resources: [of.dirtyQueue] };
+  const markDirty = { actions: ["sqs:SendMessage"], resources: [of.dirtyQueue, of.clearQueue] };
   return {
     api: [
       {
@@ -96,6 +100,7 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       },
       { actions: ["iam:PassRole"], resources: [of.schedulerRole] },
       { actions: ["ssm:GetParameter"], resources: [of.tokenKeys] },
+      ...of.adminSecrets,
     ],
     webhook: [
       { actions: ["dynamodb:PutItem", "dynamodb:UpdateItem"], resources: [of.table] },
@@ -112,6 +117,11 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
     audit: [
       { actions: ["s3:GetObject", "s3:PutObject"], resources: [of.auditObjects] },
       { actions: ["events:PutEvents"], resources: [of.bus] },
+    ],
+    clear: [
+      endGrant,
+      { actions: ["sqs:ChangeMessageVisibility"], resources: [of.clearQueue] },
+      ...of.adminSecrets,
     ],
     revoke: [
       endGrant,
@@ -151,11 +161,12 @@ export const SETTINGS: Readonly<Record<Door, readonly Setting[]>> = {
   ],
   webhook: ["STINT_TABLE", "STINT_WEBHOOK_SECRETS"],
   expire: ["STINT_TABLE"],
-  sweep: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL"],
-  relay: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_SCHEDULE_GROUP"],
+  sweep: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_CLEAR_QUEUE_URL"],
+  relay: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_CLEAR_QUEUE_URL", "STINT_SCHEDULE_GROUP"],
   audit: ["STINT_AUDIT_BUCKET", "STINT_BUS"],
   revoke: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_PROOF_QUEUE_URL", "STINT_ACCOUNT"],
   prove: ["STINT_TABLE"],
+  clear: ["STINT_TABLE", "STINT_CLEAR_QUEUE_URL"],
   doctor: [],
 };
 
@@ -177,6 +188,7 @@ export const SIZES: Readonly<Record<Door, Size>> = {
   audit: { seconds: 50, megabytes: 512 },
   revoke: { seconds: 20, megabytes: 512 },
   prove: { seconds: 30, megabytes: 512 },
+  clear: { seconds: 120, megabytes: 512 },
   doctor: { seconds: 60, megabytes: 512 },
 };
 
@@ -188,6 +200,11 @@ export const DIRTY_VISIBILITY_SECONDS = 6 * SIZES.revoke.seconds;
  * grants are stuck. The sweeper goes on marking the role.
  */
 export const DIRTY_TRIES = 8;
+
+/** Longer than the time-out of what clears: two at one grant do no harm, and wait for each other. */
+export const CLEAR_VISIBILITY_SECONDS = 2 * SIZES.clear.seconds;
+
+export const CLEAR_TRIES = 8;
 
 /** Longer than the prover's time-out; what it could not prove it asks about again after this. */
 export const PROOF_VISIBILITY_SECONDS = 2 * SIZES.prove.seconds;

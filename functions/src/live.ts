@@ -9,8 +9,10 @@ import { SchedulerClient } from "@aws-sdk/client-scheduler";
 import { SQSClient } from "@aws-sdk/client-sqs";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import { STSClient, type STSClientConfig } from "@aws-sdk/client-sts";
+import { createAdminSecrets } from "@stint/aws/admin-secrets";
 import { createAuditLog } from "@stint/aws/audit/log";
 import { createBus } from "@stint/aws/bus";
+import { createClearRequests } from "@stint/aws/clear-requests";
 import { createDenyList } from "@stint/aws/deny-list";
 import { createDirtyRoles, createPostponing } from "@stint/aws/dirty-roles";
 import { createProber, createProofRequests } from "@stint/aws/proofs";
@@ -29,6 +31,7 @@ import { deniedRoles, liveGrants, roles } from "@stint/aws/store/roles";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
 import type { Issuing, Keeping } from "@stint/broker/deps";
+import type { Target } from "@stint/broker/ports";
 import { type Problem, parseConfig } from "@stint/core/config/load";
 import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
@@ -41,6 +44,7 @@ import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
 import type { App, Log } from "./app.ts";
 import { jsonLog } from "./log.ts";
+import { clearPostgres, mintPostgres } from "./postgres.ts";
 
 /** What a deployment sets. A function gets those that its bundle names. */
 export type Setting =
@@ -52,6 +56,7 @@ export type Setting =
   | "STINT_SCHEDULE_DLQ_ARN"
   | "STINT_DIRTY_QUEUE_URL"
   | "STINT_PROOF_QUEUE_URL"
+  | "STINT_CLEAR_QUEUE_URL"
   | "STINT_ACCOUNT"
   | "STINT_AUDIT_BUCKET"
   | "STINT_TOKEN_KEYS"
@@ -163,11 +168,49 @@ export function issuing(outside: Outside): Issuing {
       ...lists(table),
     })),
     policy: preparePolicy(outside.config, pipelineClaims()),
-    target: stsTarget(new STSClient(outside.aws)),
+    target: targetsOf(outside),
     schedules: schedulesOf(outside),
     keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
   };
 }
+
+/** Every kind of target behind one port. */
+function targetsOf(outside: Outside): Target {
+  const sts = stsTarget(new STSClient(outside.aws));
+  const postgres = mintPostgres(adminPasswordOf(outside));
+  return {
+    planned: (target) =>
+      target.kind === "postgres" ? { ...target, revocability: "immediate" } : sts.planned(target),
+    mint: (of) => (of.target.kind === "postgres" ? postgres(of, of.target) : sts.mint(of)),
+  };
+}
+
+/** Passwords of the roles that Stint acts as on servers. Signed, where RDS asks for it, as this function. */
+function adminPasswordOf(outside: Outside) {
+  const sts = new STSClient(outside.aws);
+  return createAdminSecrets({
+    secrets: secretsOf(outside),
+    region: async () => sts.config.region(),
+    credentials: async () => sts.config.credentials(),
+    now: outside.now,
+  });
+}
+
+/** For what takes away what ended grants could do. */
+export const clearing = (outside: Outside) =>
+  keeping(outside, (table) => ({ ...grants(table), ...denial(table) }));
+
+export const clearingOf = (outside: Outside) => clearPostgres(adminPasswordOf(outside));
+
+export const clearsOf = (outside: Outside) =>
+  createClearRequests(new SQSClient(outside.aws), setting(outside, "STINT_CLEAR_QUEUE_URL"));
+
+export const postponingClearsOf = (outside: Outside) =>
+  createPostponing(
+    new SQSClient(outside.aws),
+    setting(outside, "STINT_CLEAR_QUEUE_URL"),
+    outside.random ?? Math.random,
+  );
 
 const schedulesOf = (outside: Outside) =>
   createSchedules(new SchedulerClient(outside.aws), {
@@ -249,7 +292,10 @@ export const compose = (outside: Outside): App => ({
     dirty: dirtyOf(outside),
     proofs: proofsOf(outside),
     prober: proberOf(outside),
+    clears: clearsOf(outside),
+    clearing: clearingOf(outside),
   },
+  postponeClear: postponingClearsOf(outside),
   postpone: postponingOf(outside),
   issuers: signersOf(outside),
   secrets: secretsOf(outside),

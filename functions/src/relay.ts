@@ -4,7 +4,7 @@ import type { Alarm } from "@stint/broker/alarms";
 import { type Change, type Relaying, relay as relayChanges } from "@stint/broker/relay";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
-import { dirtyOf, relaying, unschedulingOf } from "./live.ts";
+import { clearsOf, dirtyOf, relaying, unschedulingOf } from "./live.ts";
 
 /**
  * The table's stream into what takes access away: dirty roles, the ends of a job's grants, and schedules that are done
@@ -30,6 +30,11 @@ export const relay =
   };
 
 export const handler = handlerOf(relay, (outside) => ({
-  deps: { ...relaying(outside), dirty: dirtyOf(outside), schedules: unschedulingOf(outside) },
+  deps: {
+    ...relaying(outside),
+    dirty: dirtyOf(outside),
+    clears: clearsOf(outside),
+    schedules: unschedulingOf(outside),
+  },
   log: outside.log,
 }));

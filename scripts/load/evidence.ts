@@ -54,7 +54,7 @@ export async function gather(system: System, roles: readonly string[]): Promise<
     limit: LOG_LIMIT,
     signal: AbortSignal.timeout(LOG_MINUTES * 60_000),
   });
-  const dead = [NAMES.dirtyDeadLetters, NAMES.proofDeadLetters, NAMES.scheduleDeadLetters];
+  const dead = Object.values(NAMES).filter((name) => /-dead(\.fifo)?$/.test(name));
   const sqs = new SQSClient(client);
   const deadLetters = await Promise.all(dead.map(async (name) => [name, await depth(sqs, name)]));
   const iam = new IAMClient(client);

@@ -37,6 +37,7 @@ const ON_ITS_BEHALF: Readonly<Record<Door, readonly string[]>> = (() => {
     audit: [...logs, ...stream, ...failures],
     revoke: [...logs, ...queue],
     prove: [...logs, ...queue],
+    clear: [...logs, ...queue],
     doctor: logs,
   };
 })();

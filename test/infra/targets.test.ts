@@ -51,7 +51,7 @@ describe("target roles of the account", () => {
     const allow = [
       profiles["orders-integration"]?.targets.aws,
       profiles.reports?.targets.own,
-    ].flatMap((target) => target?.allow ?? []);
+    ].flatMap((target) => (target?.kind === "aws" ? target.allow : []));
     expect(policy("Target-orders-integration-Profiles")).toEqual(permissionsDocument(allow));
     expect(policy("Target-orders-integration-Profiles").Statement).toMatchObject([
       { Resource: ["arn:aws:s3:::acme-it/it-*/*"] },

@@ -97,6 +97,8 @@ export const s3Of = (world: World, of: Parameters<typeof holding>[1]): S3Client 
 export interface WorldOptions {
   readonly config?: Config;
   readonly iamDelayMs?: number;
+  /** What the clock shows at first, epoch ms. */
+  readonly start?: number;
   /** How late indexes and default reads of the table are. */
   readonly readLagMs?: number;
   /** 1: no call is repeated by the SDK, whose waiting between attempts is in real time. */
@@ -109,7 +111,7 @@ export interface WorldOptions {
 
 export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const config = options.config ?? readConfig(DEMO_CONFIG);
-  const clock = createVirtualClock(START);
+  const clock = createVirtualClock(options.start ?? START);
   const aws = localAws({
     clock,
     ...(options.iamDelayMs === undefined ? {} : { iamDelayMs: options.iamDelayMs }),

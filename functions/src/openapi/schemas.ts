@@ -3,7 +3,7 @@
  * `scripts/openapi.ts` and by tests. Each shape is held to its type from both sides: no field of it is missing, and
  * what parses is of the type.
  */
-import type { AwsCredentials } from "@stint/broker/ports";
+import type { AwsCredentials, PostgresCredentials } from "@stint/broker/ports";
 import type { CredentialsView, GrantView } from "@stint/broker/view";
 import type { Explanation } from "@stint/core/decision";
 import type { Code } from "@stint/core/error";
@@ -67,6 +67,7 @@ const lease = z
     target: text,
     until: time,
     accessKeyId: text.exactOptional(),
+    user: text.describe("Of a login of a database").exactOptional(),
   } satisfies Shape<GrantView["leases"][number]>)
   .describe("The life of one credential, or of one that is about to be minted");
 
@@ -119,8 +120,21 @@ const awsCredentials = z
   } satisfies Shape<AwsCredentials>)
   .describe("Credentials of one AWS target: secret, told once, stored nowhere");
 
+const postgresCredentials = z
+  .object({
+    host: text,
+    port: z.int(),
+    database: text,
+    user: text,
+    password: text,
+    schema: text.describe("The grant's own, first in the login's search_path").exactOptional(),
+    ca: text.describe("PEM of the authority of the server's certificate").exactOptional(),
+    expiration: time.describe("The lease's end: no new login after it"),
+  } satisfies Shape<PostgresCredentials>)
+  .describe("A login of one Postgres target: secret, told once, stored nowhere");
+
 const credentials = z
-  .record(text, awsCredentials)
+  .record(text, z.union([awsCredentials, postgresCredentials]))
   .describe(
     "What was minted, by the target's name in the profile",
   ) satisfies z.ZodType<CredentialsView>;
@@ -166,6 +180,7 @@ export const components = {
   Lease: lease,
   Principal: principal,
   AwsCredentials: awsCredentials,
+  PostgresCredentials: postgresCredentials,
   Credentials: credentials,
   Explanation: explanation,
   Problem: problem,

@@ -66,9 +66,16 @@ function readerOf(
       const { end, audit } = tombstone.parse(item);
       return { end: { of: end, actor: { kind: "webhook", id: audit.actor.id } } };
     };
+  if (stateOf(image) === "ending" && stateOf(before) !== "ending" && mustBeCleared(image))
+    return (item) => ({ clear: grant.parse(item).grant.id });
   if (stateOf(image) === "ended" && stateOf(before) !== "ended")
     return (item) => ({ ended: grant.parse(item).grant.id });
   return undefined;
 }
+
+const mustBeCleared = (image: Image): boolean =>
+  Object.values(image.grant?.M?.targets?.M ?? {}).some(
+    (target) => target.M?.revocability?.S === "immediate",
+  );
 
 const stateOf = (image: Image): string | undefined => image.grant?.M?.state?.S;

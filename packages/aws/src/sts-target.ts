@@ -7,7 +7,7 @@ import {
 } from "@aws-sdk/client-sts";
 import type { Target } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
-import type { AwsTarget } from "@stint/core/profile";
+import type { AwsTarget, TargetConfig } from "@stint/core/profile";
 import { sessionPolicy } from "@stint/core/session-policy";
 
 export const SHORTEST_SESSION_SECONDS = 900;
@@ -52,9 +52,10 @@ export const sessionOf = ({ grant, target, until, seconds }: SessionInput) =>
  */
 export const stsTarget = (sts: STSClient): Target => ({
   // In other accounts the deny list is written through the account's own revoker role.
-  revocability: () => "next-request",
+  planned: (target) => ({ kind: "aws", role: awsOf(target).role, revocability: "next-request" }),
 
-  async mint({ grant, target, until, now }) {
+  async mint({ grant, target: of, until, now }) {
+    const target = awsOf(of);
     try {
       const seconds = sessionSeconds(until, now);
       const { Credentials: minted } = await sts.send(
@@ -63,17 +64,24 @@ export const stsTarget = (sts: STSClient): Target => ({
       const session = sessionIn(minted);
       return {
         credentials: { ...session, expiration: until },
-        accessKeyId: session.accessKeyId,
-        ...(minted?.Expiration === undefined
-          ? {}
-          : { issuedAt: minted.Expiration.getTime() - seconds * 1000 }),
-        hash: createHash("sha256").update(session.secretAccessKey).digest("hex"),
+        lease: {
+          accessKeyId: session.accessKeyId,
+          ...(minted?.Expiration === undefined
+            ? {}
+            : { issuedAt: minted.Expiration.getTime() - seconds * 1000 }),
+          hash: createHash("sha256").update(session.secretAccessKey).digest("hex"),
+        },
       };
     } catch (error) {
       throw refusal(error, target.role);
     }
   },
 });
+
+function awsOf(target: TargetConfig): AwsTarget {
+  if (target.kind !== "aws") throw new Error(`STS mints nothing of kind ${target.kind}`);
+  return target;
+}
 
 /** What a session is used by. @throws Error where STS left a part of it out */
 export function sessionIn(minted: Credentials | undefined) {

@@ -44,7 +44,7 @@ export async function writeDenials(deps: Denying, role: string, look: Look): Pro
       if (!(await deps.denyList.write(role, plan.listed))) return targetGone(deps, role, denials);
       await tellIfRestored(deps, role, plan, rests?.ids ?? [], until);
     }
-    await deniedNow(deps, role, plan.denied.filter(isNew));
+    await deniedNow(deps, role, plan.denied.filter(isNew), plan.listed.ids);
     await lapsing(deps, role, plan.lapsing.filter(isNew));
     if (done) return;
   }
@@ -74,14 +74,23 @@ async function planOf(
 }
 
 /** The list names them now: they are asked to be proved, marked, and their grants ended. */
-async function deniedNow(deps: Denying, role: string, fresh: readonly Denial[]): Promise<void> {
+async function deniedNow(
+  deps: Denying,
+  role: string,
+  fresh: readonly Denial[],
+  ids: readonly string[],
+): Promise<void> {
   if (fresh.length === 0) return;
   const deniedAt = deps.ambient.now();
-  const grants = fresh.map(({ grant }) => grant);
+  const named = new Set(ids);
+  // A session that is opened now says nothing of those that only a watermark denies: it is younger.
+  const provable = fresh.filter(({ grant }) => named.has(grant));
+  const grants = provable.map(({ grant }) => grant);
   // First, so that who stops here has asked; but whoever cannot ask must not hold up an end.
-  await deps.proofs
-    .ask({ role, deniedAt, until: Math.max(...untils(fresh)), grants })
-    .catch((error: unknown) => deps.ambient.alarm("proof_lost", { role, error: String(error) }));
+  if (grants.length > 0)
+    await deps.proofs
+      .ask({ role, deniedAt, until: Math.max(...untils(provable)), grants })
+      .catch((error: unknown) => deps.ambient.alarm("proof_lost", { role, error: String(error) }));
   await inTurns(fresh, 8, async (denial) => {
     await deps.store.markDenied(denial, deniedAt);
     await settled(deps, denial.grant);

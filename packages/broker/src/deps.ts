@@ -14,6 +14,8 @@ import type { JobKey, Principal, TokenProof } from "@stint/core/principal";
 import type { Config } from "@stint/core/profile";
 import type {
   Ambient,
+  Clearing,
+  ClearRequests,
   DenyList,
   DirtyRoles,
   Grants,
@@ -41,6 +43,8 @@ export interface Deps {
   readonly dirty: DirtyRoles;
   readonly proofs: ProofRequests;
   readonly prober: Prober;
+  readonly clears: ClearRequests;
+  readonly clearing: Clearing;
   readonly ambient: Ambient;
 }
 

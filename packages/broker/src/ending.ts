@@ -10,6 +10,7 @@ import {
   retry,
   running,
   stick,
+  uncleared,
 } from "@stint/core/grant";
 import { changeRecord, type Deps, type Keeping } from "./deps.ts";
 import type { Denial, Denials, Denied, Due, Grants, JobEnd, JobGrants, Stored } from "./ports.ts";
@@ -87,7 +88,7 @@ function factOfChange(before: Grant, after: Grant): Fact | "state" | undefined {
   return before.retries === after.retries ? undefined : "grant.retried";
 }
 
-async function settle(
+export async function settle(
   deps: Keeping,
   id: string,
   transition: (grant: Grant, now: number) => Grant,
@@ -106,6 +107,9 @@ async function settle(
         ? undefined
         : changeRecord(deps, after, actor, now, {
             ...details,
+            ...(after.state === "ended" && after.provedAt !== undefined
+              ? { timeToDeadMs: after.provedAt - after.endedAt }
+              : {}),
             ...(fact === "state" ? {} : { fact }),
             ...(fact === "grant.stuck" && after.state === "ending" && after.error !== undefined
               ? { error: after.error }
@@ -197,7 +201,7 @@ export async function endProved(
 const STUCK_MS = 5 * 60_000;
 
 export type Sweeping = Keeping<Grants & Pick<Denials, "denial"> & Due & Denied> &
-  Pick<Deps, "dirty">;
+  Pick<Deps, "dirty" | "clears">;
 
 /** Looks after everything whose time has come, by the table alone. Returns how many grants it looked at. */
 export async function sweep(deps: Sweeping): Promise<number> {
@@ -211,6 +215,7 @@ export async function sweep(deps: Sweeping): Promise<number> {
     // Whatever became of the message that its end sent: its roles are marked again until it is done.
     for (const { role } of denialsOf(stored.grant, deps.ambient.now()))
       await deps.dirty.mark(role, `sweep:${id}:${stored.version}`, "check");
+    if (uncleared(stored.grant).length > 0) await deps.clears.ask(id);
     if (stored.grant.stuck === true) deps.ambient.alarm("stuck", { grant: id });
     else if (deps.ambient.now() - stored.grant.endedAt > STUCK_MS)
       await stickEnd(deps, id, "not done after minutes: the log of its worker says why", actor);

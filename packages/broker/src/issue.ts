@@ -10,13 +10,13 @@ import {
 } from "@stint/core/grant";
 import { changeRecord, type Issuing } from "./deps.ts";
 import { endGrant } from "./ending.ts";
-import type { AwsCredentials, Replaced, Stored } from "./ports.ts";
+import { type Credentials, type Replaced, type Stored, TargetGone } from "./ports.ts";
 
 type Leases = Readonly<Record<string, Lease>>;
 
 export interface Issued {
   readonly grant: Grant;
-  readonly credentials: Readonly<Record<string, AwsCredentials>>;
+  readonly credentials: Readonly<Record<string, Credentials>>;
 }
 
 /**
@@ -46,12 +46,16 @@ export async function refresh(
   planned: Leases,
   actor: Actor,
 ): Promise<Issued> {
-  return hand(deps, active, await mint(deps, active, planned), actor, "grant.refreshed");
+  const minted = await mint(deps, active, planned).catch(async (error: unknown) => {
+    if (error instanceof TargetGone) await giveUp(deps, active.id, "target_gone", actor);
+    throw error;
+  });
+  return hand(deps, active, minted, actor, "grant.refreshed");
 }
 
 interface MintedLeases {
   readonly leases: Leases;
-  readonly credentials: Readonly<Record<string, AwsCredentials>>;
+  readonly credentials: Readonly<Record<string, Credentials>>;
 }
 
 /** All targets or none: a half-made set of credentials is never handed out. */
@@ -66,16 +70,8 @@ async function mint(deps: Issuing, grant: Grant, planned: Leases): Promise<Minte
           `the configuration has no target ${lease.target} any more`,
         );
       const now = deps.ambient.now();
-      const minted = await deps.target.mint({ grant, target, until: lease.until, now });
-      const { accessKeyId, hash, issuedAt } = minted;
-      const made = {
-        ...lease,
-        mintedAt: now,
-        ...(issuedAt === undefined ? {} : { issuedAt }),
-        accessKeyId,
-        hash,
-      };
-      return [key, made, minted.credentials] as const;
+      const minted = await deps.target.mint({ grant, target, key, until: lease.until, now });
+      return [key, { ...lease, mintedAt: now, ...minted.lease }, minted.credentials] as const;
     }),
   );
   const failed = all.find((one) => one.status === "rejected");
@@ -97,10 +93,11 @@ async function hand(
   const after = leased(grant, minted.leases);
   const details = {
     fact,
-    leases: Object.values(minted.leases).map(({ target, until, accessKeyId, hash }) => ({
+    leases: Object.values(minted.leases).map(({ target, until, accessKeyId, user, hash }) => ({
       target,
       until,
       ...(accessKeyId === undefined ? {} : { accessKeyId }),
+      ...(user === undefined ? {} : { user }),
       ...(hash === undefined ? {} : { hash }),
     })),
   };
@@ -119,7 +116,7 @@ async function hand(
 async function giveUp(
   deps: Issuing,
   id: string,
-  why: "failed" | "job_ended",
+  why: "failed" | "job_ended" | "target_gone",
   actor: Actor,
 ): Promise<void> {
   try {

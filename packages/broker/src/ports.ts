@@ -5,9 +5,10 @@
 import type { KeyObject } from "node:crypto";
 import type { AuditRecord } from "@stint/core/audit";
 import type { Listed, Watermark } from "@stint/core/deny-list";
-import type { Grant, Lease } from "@stint/core/grant";
+import { GrantError } from "@stint/core/error";
+import type { Grant, GrantTarget, Lease } from "@stint/core/grant";
 import type { JobKey, TokenProof } from "@stint/core/principal";
-import type { Revocability, TargetConfig } from "@stint/core/profile";
+import type { TargetConfig } from "@stint/core/profile";
 import type { Alarm, Metric } from "./alarms.ts";
 
 /** A grant as it was read, with the version on which the next write is conditioned. */
@@ -190,22 +191,41 @@ export interface AwsCredentials {
   readonly expiration: number;
 }
 
-export interface Minted {
-  readonly credentials: AwsCredentials;
-  /** By the provider's own clock. */
-  readonly issuedAt?: number;
-  readonly accessKeyId: string;
-  /** SHA-256 of the secret, hex. */
-  readonly hash: string;
+/** What a caller gets of a Postgres target, once. */
+export interface PostgresCredentials {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** The grant's own schema. */
+  readonly schema?: string;
+  /** PEM of the authority of the server's certificate. */
+  readonly ca?: string;
+  /** The lease's end, epoch ms. */
+  readonly expiration: number;
 }
 
+export type Credentials = AwsCredentials | PostgresCredentials;
+
+export interface Minted {
+  readonly credentials: Credentials;
+  /** What the lease is known by, and the SHA-256 of its secret, hex. */
+  readonly lease: Pick<Lease, "issuedAt" | "accessKeyId" | "user" | "hash">;
+}
+
+/** What the grant was of does not exist any more: nobody will mint it again, and what lives of it has ended. */
+export class TargetGone extends GrantError {}
+
 export interface Target {
-  /** How soon what it mints can be ended early. */
-  revocability(target: TargetConfig): Revocability;
+  /** What ending it takes, for the grant's record. */
+  planned(target: TargetConfig): GrantTarget;
   /** @throws GrantError target_refused, policy_too_large; everything else is a fault. */
   mint(of: {
     readonly grant: Grant;
     readonly target: TargetConfig;
+    /** Names this mint of this target, and no other. */
+    readonly key: string;
     readonly until: number;
     readonly now: number;
   }): Promise<Minted>;
@@ -250,6 +270,20 @@ export interface DirtyRoles {
  * what is over.
  */
 export type Look = "new" | "check" | "tidy";
+
+/** Takes away what a target's credentials can do. */
+export interface Clearing {
+  /**
+   * Safe to repeat, at any point and by several at once. `cleared` is a proof: the target itself says that nothing of
+   * the grant is left. `gone`: so is the target. Everything else throws.
+   */
+  clear(grantId: string, target: GrantTarget): Promise<"cleared" | "gone">;
+}
+
+/** Says that a grant that has ended has something to be cleared. */
+export interface ClearRequests {
+  ask(grantId: string): Promise<void>;
+}
 
 /** A list was written and named these grants for the first time. */
 export interface ProofRequest {

@@ -1,5 +1,5 @@
 import type { Actor } from "@stint/core/audit";
-import type { Config } from "@stint/core/profile";
+import { type Config, rolesOf } from "@stint/core/profile";
 import type { Deps, Keeping } from "./deps.ts";
 import { endProved, inTurns } from "./ending.ts";
 import type { Denial, Denials, Grants, ProofRequest, Proofs } from "./ports.ts";
@@ -60,10 +60,8 @@ async function settled(deps: Proving, id: string): Promise<void> {
 /** Where sessions of the role are used, as the profiles that have it say. Empty: where Stint is. */
 const regionsOf = ({ profiles }: Config, role: string): string[] => [
   ...new Set(
-    Object.values(profiles).flatMap(({ targets, regions = [] }) =>
-      Object.values(targets).some((target) => target.kind === "aws" && target.role === role)
-        ? regions
-        : [],
+    Object.values(profiles).flatMap((profile) =>
+      rolesOf(profile).includes(role) ? (profile.regions ?? []) : [],
     ),
   ),
 ];

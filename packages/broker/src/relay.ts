@@ -11,19 +11,21 @@ export interface Change {
   readonly denial?: Pick<Denial, "role">;
   /** A tombstone that has just been written, and who reported it. */
   readonly end?: { readonly of: JobEnd; readonly actor: Actor };
+  /** A grant that has just begun to end, with something that must be taken away. */
+  readonly clear?: string;
   /** A grant that has just ended: what its schedule was for is done. */
   readonly ended?: string;
 }
 
 export type Relaying = Keeping<Grants & JobGrants> &
-  Pick<Deps, "dirty"> & { readonly schedules: Unscheduling };
+  Pick<Deps, "dirty" | "clears"> & { readonly schedules: Unscheduling };
 
 /** As many changes are followed at a time. */
 const WIDTH = 8;
 
 /**
  * Follows a batch of changes, in their order; what takes access away comes first. Safe to repeat, and none waits for
- * another: a role is only marked, an end is one end, a schedule that is gone is gone.
+ * another: a role is only marked, a message only asked for, an end is one end, a schedule that is gone is gone.
  *
  * @returns what failed, by the id of the change from which on the batch must come again
  */
@@ -35,11 +37,13 @@ export async function relay(
   const follow = (id: string, work: Promise<unknown>) =>
     work.catch((error: unknown) => failed.set(id, error));
   const ends = changes.flatMap(({ id, end }) => (end === undefined ? [] : [{ id, end }]));
+  const clears = changes.flatMap(({ id, clear }) => (clear === undefined ? [] : [{ id, clear }]));
   const over = changes.flatMap(({ id, ended }) => (ended === undefined ? [] : [{ id, ended }]));
 
   await inTurns([...denied(changes)], WIDTH, ([role, { first, last }]) =>
     follow(first, deps.dirty.mark(role, last, "new")),
   );
+  await inTurns(clears, WIDTH, ({ id, clear }) => follow(id, deps.clears.ask(clear)));
   await inTurns(ends, WIDTH, ({ id, end }) => follow(id, endJob(deps, end.of, end.actor)));
   await inTurns(over, WIDTH, ({ id, ended }) => follow(id, deps.schedules.remove(ended)));
   return failed;

@@ -190,7 +190,7 @@ function grantFacts(
     targets: Object.fromEntries(
       Object.entries(profile.targets).map(([name, target]): [string, GrantTarget] => [
         name,
-        { kind: target.kind, role: target.role, revocability: deps.target.revocability(target) },
+        deps.target.planned(target),
       ]),
     ),
     requestHash: sha256(

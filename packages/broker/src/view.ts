@@ -9,7 +9,7 @@ import {
 import type { JobKey, Personal } from "@stint/core/principal";
 import type { Revocability } from "@stint/core/profile";
 import { iso } from "@stint/core/time";
-import type { AwsCredentials } from "./ports.ts";
+import type { Credentials } from "./ports.ts";
 
 /** A grant as the API tells it: times in ISO 8601, no secret. */
 export interface GrantView {
@@ -45,12 +45,13 @@ export interface GrantView {
     readonly target: string;
     readonly until: string;
     readonly accessKeyId?: string;
+    readonly user?: string;
   }>;
 }
 
-export type CredentialsView = Readonly<
-  Record<string, Omit<AwsCredentials, "expiration"> & { readonly expiration: string }>
->;
+type Shown<C> = C extends unknown ? Omit<C, "expiration"> & { readonly expiration: string } : never;
+
+export type CredentialsView = Readonly<Record<string, Shown<Credentials>>>;
 
 /** Only for callers who may read the grant: it tells the personal fields too. */
 export function viewOf(grant: Grant): GrantView {
@@ -97,13 +98,14 @@ export function viewOf(grant: Grant): GrantView {
             target: lease.target,
             until: iso(lease.until),
             ...(lease.accessKeyId === undefined ? {} : { accessKeyId: lease.accessKeyId }),
+            ...(lease.user === undefined ? {} : { user: lease.user }),
           }))
         : [],
   };
 }
 
 export const credentialsView = (
-  credentials: Readonly<Record<string, AwsCredentials>>,
+  credentials: Readonly<Record<string, Credentials>>,
 ): CredentialsView =>
   Object.fromEntries(
     Object.entries(credentials).map(([target, of]) => [

@@ -5,6 +5,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import { StintError } from "@stint/client/error";
+import { awsOnly } from "@stint/client/kinds";
 import type { Leases } from "@stint/client/leases";
 import type { AwsCredentials } from "@stint/client/types";
 import { EXIT, Failure } from "./failure.ts";
@@ -92,7 +93,7 @@ const digest = (text: string): Buffer => createHash("sha256").update(text).diges
 
 async function credentialsOf({ leases, failed }: ContainerOptions, target: string): Promise<Reply> {
   try {
-    const { credentials } = await leases();
+    const credentials = awsOnly((await leases()).credentials);
     const found = Object.hasOwn(credentials, target) ? credentials[target] : undefined;
     return found === undefined
       ? refusal(404, "not_found", `the grant has no target ${target} any more`)

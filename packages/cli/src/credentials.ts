@@ -1,6 +1,12 @@
 /** Credentials in the forms that other programs take them in. */
 import { devNull } from "node:os";
-import type { AwsCredentials, Credentials, GrantView } from "@stint/client/types";
+import { awsOnly, isAws } from "@stint/client/kinds";
+import type {
+  AwsCredentials,
+  Credentials,
+  GrantView,
+  PostgresCredentials,
+} from "@stint/client/types";
 import { EXIT, Failure, usage } from "./failure.ts";
 
 /** A target's name as a part of a variable's. */
@@ -16,15 +22,37 @@ const staticVariables = (credentials: AwsCredentials): Values => ({
   AWS_CREDENTIAL_EXPIRATION: credentials.expiration,
 });
 
+/** As libpq and everything that is built like it reads them. The authority is a text, since a variable is no file. */
+const postgresVariables = (credentials: PostgresCredentials): Values => ({
+  PGHOST: credentials.host,
+  PGPORT: String(credentials.port),
+  PGDATABASE: credentials.database,
+  PGUSER: credentials.user,
+  PGPASSWORD: credentials.password,
+  ...(credentials.ca === undefined ? {} : { STINT_PG_CA: credentials.ca }),
+});
+
 /**
- * The variables that a grant's holder needs: the first target's under the names that every SDK reads, the others'
- * as `STINT_<TARGET>_AWS_ACCESS_KEY_ID` and so on.
+ * The variables that a grant's holder needs: of each kind the first target's under the names that every client reads, the
+ * others' as `STINT_<TARGET>_AWS_ACCESS_KEY_ID`, `STINT_<TARGET>_PGHOST` and so on.
  */
-export const variables = (grant: GrantView, credentials: Credentials): Record<string, string> =>
-  named(
-    grant,
-    Object.entries(credentials).map(([target, minted]) => [target, staticVariables(minted)]),
-  );
+export const variables = (grant: GrantView, credentials: Credentials): Record<string, string> => {
+  const all = Object.entries(credentials);
+  return {
+    ...named(
+      grant,
+      all.flatMap(([target, of]) => (isAws(of) ? [[target, staticVariables(of)]] : [])),
+    ),
+    ...named(
+      grant,
+      all.flatMap(([target, of]) => (isAws(of) ? [] : [[target, postgresVariables(of)]])),
+    ),
+  };
+};
+
+/** Those that nothing renews: a client of a database has no place to ask. */
+export const loginVariables = (grant: GrantView, credentials: Credentials) =>
+  variables(grant, Object.fromEntries(Object.entries(credentials).filter(([, of]) => !isAws(of))));
 
 /** The same for credentials that an SDK fetches: where each target's are, and what opens the place. */
 export const containerVariables = (
@@ -91,13 +119,14 @@ export const asDotenv = (values: Values): string =>
     .join("");
 
 /** What the AWS SDKs expect of a `credential_process`, exactly. */
-export function asCredentialProcess(credentials: Credentials, target: string | undefined): string {
+export function asCredentialProcess(all: Credentials, target: string | undefined): string {
+  const credentials = awsOnly(all);
   const name = target ?? Object.keys(credentials)[0];
   const found =
     name !== undefined && Object.hasOwn(credentials, name) ? credentials[name] : undefined;
   if (found === undefined)
     throw usage(
-      `there is no target ${name ?? ""}`.trimEnd(),
+      `there is no AWS target ${name ?? ""}`.trimEnd(),
       `targets: ${Object.keys(credentials).join(", ")}`,
     );
   return `${JSON.stringify({

@@ -6,7 +6,7 @@ import type { Io } from "./io.ts";
 
 const deadlines = (grant: GrantView): string =>
   grant.leases
-    .map((lease) => `${lease.target} ${lease.accessKeyId ?? ""} until ${lease.until}`)
+    .map((lease) => `${lease.target} ${lease.accessKeyId ?? lease.user ?? ""} until ${lease.until}`)
     .join(", ");
 
 /** A grant as a list of facts. */
@@ -15,6 +15,7 @@ export const grantFacts = (grant: GrantView): string =>
     ["grant", grant.id],
     ["profile", grant.profile],
     ["state", grant.stuck ? `${grant.state} (stuck)` : grant.state],
+    ["error", grant.error],
     ["why", grant.why],
     ["principal", grant.principal.id],
     ["rule", grant.rule],

@@ -1,6 +1,7 @@
 /** Credentials that renew themselves for as long as their grant lasts, so that each can be short. */
 import type { StintClient } from "./client.ts";
 import { StintError } from "./error.ts";
+import { awsOnly } from "./kinds.ts";
 import type { CredentialsAnswer, GrantAnswer } from "./types.ts";
 
 export interface LeaseOptions {
@@ -126,13 +127,13 @@ function hold(answer: CredentialsAnswer, now: number): Held {
 export const awsIdentity =
   (leases: Leases, target?: string): AwsIdentityProvider =>
   async () => {
-    const { credentials } = await leases();
+    const credentials = awsOnly((await leases()).credentials);
     const name = target ?? Object.keys(credentials)[0] ?? "";
     const found = Object.hasOwn(credentials, name) ? credentials[name] : undefined;
     if (found === undefined)
       throw new StintError({
         code: "no_target",
-        detail: `the grant has no target ${name}`.trimEnd(),
+        detail: `the grant has no AWS target ${name}`.trimEnd(),
         hint: `targets: ${Object.keys(credentials).join(", ")}`,
       });
     const { accessKeyId, secretAccessKey, sessionToken, expiration } = found;

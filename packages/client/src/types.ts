@@ -56,6 +56,8 @@ export interface LeaseView {
   /** ISO 8601. */
   readonly until: string;
   readonly accessKeyId?: string;
+  /** Of a login of a database. */
+  readonly user?: string;
 }
 
 /** A grant as the API shows it. Never a secret. */
@@ -107,8 +109,25 @@ export interface AwsCredentials {
   readonly expiration: string;
 }
 
+/** A login of one Postgres target. Secret: keep it out of logs. */
+export interface PostgresCredentials {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** The grant's own schema, first in the login's `search_path`. */
+  readonly schema?: string;
+  /** PEM of the authority of the server's certificate, where it is not a public one. */
+  readonly ca?: string;
+  /** The lease's end, ISO 8601: no new login after it. */
+  readonly expiration: string;
+}
+
+export type TargetCredentials = AwsCredentials | PostgresCredentials;
+
 /** What was minted, by the target's name in the profile. */
-export type Credentials = Readonly<Record<string, AwsCredentials>>;
+export type Credentials = Readonly<Record<string, TargetCredentials>>;
 
 /** One condition of a rule that did not hold. */
 export interface FailedClaim {

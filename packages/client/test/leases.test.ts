@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { createClient } from "../src/client.ts";
 import { StintError } from "../src/error.ts";
+import { awsOnly } from "../src/kinds.ts";
 import {
   awsIdentity,
   grantCredentials,
@@ -53,7 +54,7 @@ async function world(
   return {
     api,
     leases,
-    key: async () => (await leases()).credentials.aws?.accessKeyId,
+    key: async () => awsOnly((await leases()).credentials).aws?.accessKeyId,
     moveTo: (minutes) => {
       now = at(minutes);
     },

@@ -61,6 +61,7 @@ const OWN_PARTS: Record<Exclude<Actor["kind"], Principal["kind"]>, true> = {
   webhook: true,
   revoker: true,
   prover: true,
+  clearer: true,
   reconciler: true,
   stint: true,
 };

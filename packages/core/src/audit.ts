@@ -38,6 +38,7 @@ export interface Actor {
     | "webhook"
     | "revoker"
     | "prover"
+    | "clearer"
     | "reconciler"
     | "stint";
   readonly id: string;
@@ -74,6 +75,7 @@ export interface AuditRecord {
     readonly target: string;
     readonly until: number;
     readonly accessKeyId?: string;
+    readonly user?: string;
     readonly hash?: string;
   }>;
   readonly explanation?: Explanation;

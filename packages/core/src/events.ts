@@ -33,7 +33,12 @@ export const eventDetail = z.strictObject({
   deadBy: z.optional(time),
   leases: z.optional(
     z.array(
-      z.strictObject({ target: z.string(), until: time, accessKeyId: z.optional(z.string()) }),
+      z.strictObject({
+        target: z.string(),
+        until: time,
+        accessKeyId: z.optional(z.string()),
+        user: z.optional(z.string()),
+      }),
     ),
   ),
 });

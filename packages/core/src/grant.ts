@@ -3,6 +3,7 @@
  * or the very same object where nothing changes. Races are decided by the store, which writes a transition only on
  * condition that the grant is still the one that it was computed from.
  */
+import type { AdminSecret, PostgresPlace } from "./postgres.ts";
 import type { JobKey, Principal } from "./principal.ts";
 import type { Revocability } from "./profile.ts";
 
@@ -19,11 +20,14 @@ export type EndReason =
 export type RefusalReason = "rule" | "approver" | "approval_expired";
 
 /** What revoking a target needs to know, written down before anything is minted. */
-export interface GrantTarget {
-  readonly kind: "aws";
-  readonly role: string;
-  readonly revocability: Revocability;
-}
+export type GrantTarget =
+  | { readonly kind: "aws"; readonly role: string; readonly revocability: Revocability }
+  | {
+      readonly kind: "postgres";
+      readonly place: PostgresPlace;
+      readonly secret: AdminSecret;
+      readonly revocability: "immediate";
+    };
 
 /**
  * The life of one minted credential. Planned (written ahead) until `mintedAt` is there: a mint whose answer was lost
@@ -36,7 +40,10 @@ export interface Lease {
   readonly mintedAt?: number;
   /** When the provider says that it made it, by its own clock. */
   readonly issuedAt?: number;
+  /** What the provider and the audit log know an AWS session by. */
   readonly accessKeyId?: string;
+  /** The same of a login of a database. */
+  readonly user?: string;
   /** SHA-256 of the credential's secret, hex. */
   readonly hash?: string;
 }
@@ -367,15 +374,37 @@ export function denied(grant: Grant, at: number | undefined): Grant {
 
 function toEnded(grant: Ending, deniedAt: number | undefined): Ended {
   const { retryAt: _, stuck: __, error: ___, retries: ____, state: _____, ...facts } = grant;
-  return { ...facts, state: "ended", ...(deniedAt === undefined ? {} : { deniedAt }) };
+  const allCleared = Object.values(grant.targets).every(
+    ({ revocability }) => revocability === "immediate",
+  );
+  return {
+    ...facts,
+    state: "ended",
+    ...(deniedAt === undefined ? {} : { deniedAt }),
+    ...(allCleared ? { provedAt: lastOf(grant.cleared) } : {}),
+  };
 }
+
+const lastOf = (cleared: Ending["cleared"] = {}): number => Math.max(0, ...Object.values(cleared));
 
 /** No session of the grant works any more: somebody asked, and was refused. */
 export function proved(grant: Grant, at: number): Grant {
   if (grant.state !== "ended" || grant.deniedAt === undefined || grant.provedAt !== undefined)
     return grant;
-  return { ...grant, provedAt: at };
+  return { ...grant, provedAt: Math.max(at, lastOf(grant.cleared)) };
 }
+
+/**
+ * From when on nobody can be minting for the target any more: what a slow issuer makes after its grant has ended is
+ * taken away as well, once its deadline is past.
+ */
+export const quietAt = (grant: Ending, target: string): number =>
+  Math.max(
+    0,
+    ...Object.values(grant.leases)
+      .filter((lease) => lease.target === target && lease.mintedAt === undefined)
+      .map(({ plannedAt }) => plannedAt + ISSUING_MS),
+  );
 
 /** After a while, or when its last lease is over, since then little remains to be done. */
 function nextTry(grant: Ending, waitMs: number, now: number): number {

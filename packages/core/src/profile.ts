@@ -1,3 +1,5 @@
+import type { AdminSecret, PostgresPlace } from "./postgres.ts";
+
 /** One statement that a profile allows inside an AWS account. `${namespace}` stands for the grant's own prefix. */
 export interface AllowStatement {
   readonly actions: readonly string[];
@@ -13,7 +15,17 @@ export interface AwsTarget {
   readonly allow: readonly AllowStatement[];
 }
 
-export type TargetConfig = AwsTarget;
+export interface PostgresTarget {
+  readonly kind: "postgres";
+  readonly place: PostgresPlace;
+  readonly secret: AdminSecret;
+}
+
+export type TargetConfig = AwsTarget | PostgresTarget;
+
+/** Roles of AWS that a profile's targets are of. */
+export const rolesOf = ({ targets }: Pick<Profile, "targets">): string[] =>
+  Object.values(targets).flatMap((target) => (target.kind === "aws" ? [target.role] : []));
 
 /**
  * `immediate`: the provider kills it; `next-request`: denied from the next call on, once the denial has spread;

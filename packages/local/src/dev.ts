@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { fileURLToPath } from "node:url";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
-import type { Config } from "@stint/core/profile";
+import { type Config, rolesOf } from "@stint/core/profile";
 import type { Log } from "@stint/functions/app";
 import { readConfig } from "@stint/functions/live";
 import { pipelines } from "@stint/pipelines/registry";
@@ -118,7 +118,7 @@ function configAt(file: string, warn: DevOptions["warn"]): Config {
 const rolesElsewhere = (config: Config, account: string): ReadonlySet<string> =>
   new Set(
     Object.values(config.profiles)
-      .flatMap(({ targets }) => Object.values(targets).map(({ role }) => role))
+      .flatMap(rolesOf)
       .filter((role) => role.split(":")[4] !== account),
   );
 

@@ -32,11 +32,14 @@ import {
   TARGET_PATH,
   trustDocument,
 } from "@stint/aws/target-role";
-import type { Config } from "@stint/core/profile";
+import { type Config, rolesOf } from "@stint/core/profile";
 import { api } from "@stint/functions/api";
 import type { App, Log } from "@stint/functions/app";
 import { audit } from "@stint/functions/audit";
+import { clear } from "@stint/functions/clear";
 import {
+  CLEAR_TRIES,
+  CLEAR_VISIBILITY_SECONDS,
   DIRTY_TRIES,
   DIRTY_VISIBILITY_SECONDS,
   DOORS,
@@ -109,7 +112,10 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     requestHandler: aws.requestHandler,
   };
   await createTable(new DynamoDBClient(admin));
-  const { dirtyQueueUrl, proofQueueUrl } = await createQueues(new SQSClient(admin), arn.queue);
+  const { dirtyQueueUrl, proofQueueUrl, clearQueueUrl } = await createQueues(
+    new SQSClient(admin),
+    arn.queue,
+  );
   await new EventBridgeClient(admin).send(new CreateEventBusCommand({ Name: NAMES.bus }));
   await new SchedulerClient(admin).send(
     new CreateScheduleGroupCommand({ Name: NAMES.scheduleGroup }),
@@ -129,6 +135,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     STINT_SCHEDULE_DLQ_ARN: arn.queue(NAMES.scheduleDeadLetters),
     STINT_DIRTY_QUEUE_URL: dirtyQueueUrl,
     STINT_PROOF_QUEUE_URL: proofQueueUrl,
+    STINT_CLEAR_QUEUE_URL: clearQueueUrl,
     STINT_ACCOUNT: place.account,
     STINT_AUDIT_BUCKET: NAMES.auditBucket,
     STINT_TOKEN_KEYS: NAMES.tokenKeys,
@@ -169,6 +176,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     audit,
     revoke,
     prove,
+    clear,
     doctor,
   } satisfies Record<Door, unknown>;
   const outside = options.elsewhere?.({
@@ -200,13 +208,17 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     function: (event) => invoke("revoke", event),
     reportBatchItemFailures: true,
   });
-  aws.services.sqs.connect({
-    queue: NAMES.proofQueue,
-    // As it is deployed: one that waits for IAM must not hold up the next within its function's time.
-    batchSize: 1,
-    function: (event) => invoke("prove", event),
-    reportBatchItemFailures: true,
-  });
+  for (const [queue, door] of [
+    [NAMES.proofQueue, "prove"],
+    [NAMES.clearQueue, "clear"],
+  ] as const)
+    aws.services.sqs.connect({
+      queue,
+      // As they are deployed: one that waits must not hold up the next within its function's time.
+      batchSize: 1,
+      function: (event) => invoke(door, event),
+      reportBatchItemFailures: true,
+    });
   const sweepRule = await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
   aws.functions.setPolicy(functionName("sweep"), letsRulesIn(arn.function("sweep"), sweepRule));
   return { invoke, app, settings };
@@ -306,15 +318,28 @@ async function createQueues(sqs: SQSClient, arnOf: (name: string) => string) {
       maxReceiveCount: DIRTY_TRIES,
     }),
   });
-  await create(NAMES.proofDeadLetters);
-  const proofQueueUrl = await create(NAMES.proofQueue, {
-    VisibilityTimeout: String(PROOF_VISIBILITY_SECONDS),
-    RedrivePolicy: JSON.stringify({
-      deadLetterTargetArn: arnOf(NAMES.proofDeadLetters),
-      maxReceiveCount: PROOF_TRIES,
-    }),
-  });
-  return { dirtyQueueUrl, proofQueueUrl };
+  const work = async (name: string, dead: string, tries: number, visibilitySeconds: number) => {
+    await create(dead);
+    return create(name, {
+      VisibilityTimeout: String(visibilitySeconds),
+      RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arnOf(dead), maxReceiveCount: tries }),
+    });
+  };
+  return {
+    dirtyQueueUrl,
+    proofQueueUrl: await work(
+      NAMES.proofQueue,
+      NAMES.proofDeadLetters,
+      PROOF_TRIES,
+      PROOF_VISIBILITY_SECONDS,
+    ),
+    clearQueueUrl: await work(
+      NAMES.clearQueue,
+      NAMES.clearDeadLetters,
+      CLEAR_TRIES,
+      CLEAR_VISIBILITY_SECONDS,
+    ),
+  };
 }
 
 async function putSecrets(
@@ -421,9 +446,7 @@ async function createTargetRoles(
 
 function targetRoles(config: Config, account: string): ReadonlySet<string> {
   const prefix = `arn:aws:iam::${account}:role/stint/`;
-  const roles = Object.values(config.profiles).flatMap((profile) =>
-    Object.values(profile.targets).map((target) => target.role),
-  );
+  const roles = Object.values(config.profiles).flatMap(rolesOf);
   return new Set(
     roles.filter((role) => role.startsWith(prefix)).map((role) => role.slice(prefix.length)),
   );

@@ -39,6 +39,7 @@ const ACTOR_KINDS = {
   webhook: "webhook",
   revoker: "revoker",
   prover: "prover",
+  clearer: "clearer",
   reconciler: "reconciler",
   stint: "stint",
 } as const satisfies { [K in AuditRecord["actor"]["kind"]]: K };
@@ -93,6 +94,7 @@ export const auditRecordSchema = z.strictObject({
         target: text,
         until: time,
         accessKeyId: z.exactOptional(text),
+        user: z.exactOptional(text),
         hash: z.exactOptional(text),
       }),
     ),

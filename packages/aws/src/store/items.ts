@@ -35,12 +35,47 @@ const lease = z.strictObject({
   mintedAt: z.exactOptional(ms),
   issuedAt: z.exactOptional(ms),
   accessKeyId: z.exactOptional(text),
+  user: z.exactOptional(text),
   hash: z.exactOptional(text),
 });
 
 const approval = z.strictObject({
   count: z.int().check(z.gte(1)),
   given: z.array(z.strictObject({ by: text, at: ms, reason: text })),
+});
+
+const awsTarget = z.strictObject({
+  kind: z.literal("aws"),
+  role: text,
+  revocability: z.enum(["immediate", "next-request", "lapse"]),
+});
+const postgresTarget = z.strictObject({
+  kind: z.literal("postgres"),
+  place: z.strictObject({
+    host: text,
+    port: z.int(),
+    database: text,
+    user: text,
+    tls: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("verify"), ca: z.exactOptional(text) }),
+      z.strictObject({ kind: z.literal("off") }),
+    ]),
+    groups: z.array(text),
+    connectionLimit: z.int(),
+    own: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.enum(["nothing", "schema"]) }),
+      z.strictObject({ kind: z.literal("database"), template: text }),
+    ]),
+    leavings: z.discriminatedUnion("kind", [
+      z.strictObject({ kind: z.literal("drop") }),
+      z.strictObject({ kind: z.literal("reassign"), to: text }),
+    ]),
+  }),
+  secret: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.enum(["parameter", "secret"]), name: text }),
+    z.strictObject({ kind: z.literal("iam") }),
+  ]),
+  revocability: z.literal("immediate"),
 });
 
 const facts = {
@@ -54,14 +89,7 @@ const facts = {
   seconds: z.int().check(z.gte(1)),
   leaseSeconds: z.int().check(z.gte(1)),
   claimSeconds: z.int().check(z.gte(1)),
-  targets: z.record(
-    text,
-    z.strictObject({
-      kind: z.literal("aws"),
-      role: text,
-      revocability: z.enum(["immediate", "next-request", "lapse"]),
-    }),
-  ),
+  targets: z.record(text, z.discriminatedUnion("kind", [awsTarget, postgresTarget])),
   requestHash: text,
   tokenKey: text,
   name: z.exactOptional(text),

@@ -1,11 +1,12 @@
 import type { StintClient } from "@stint/client/client";
 import { StintError } from "@stint/client/error";
+import { awsOnly, isAws } from "@stint/client/kinds";
 import { grantLeases } from "@stint/client/leases";
 import { aborted } from "@stint/client/retry";
 import { childEnvironment, runChild } from "../child.ts";
 import { type ConnectOptions, connect, connecting } from "../connect.ts";
 import { serveContainer } from "../container.ts";
-import { containerVariables, variables } from "../credentials.ts";
+import { containerVariables, loginVariables, variables } from "../credentials.ts";
 import { Failure, usage } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { interruptedBy, letGo, type Obtained, obtain, type Progress, progress } from "../obtain.ts";
@@ -153,12 +154,17 @@ async function withRenewed(
     say.warn(`there are no new credentials of ${grant.id} (${code}${why})`);
   };
   const secret = io.newSecret();
-  const targets = Object.keys(credentials);
+  const targets = Object.keys(awsOnly(credentials));
+  for (const [target, of] of Object.entries(credentials))
+    if (!isAws(of)) say.warn(`the login for ${target} is not renewed: it ends at ${of.expiration}`);
   await using container = await serveContainer({ leases, targets, secret, failed });
   try {
     // While the port was opened nobody passed signals on.
     if (caught.abort.aborted) throw interruptedBy(caught, aborted());
-    const env = childEnvironment(io.env, containerVariables(grant, container.urls, secret));
+    const env = childEnvironment(io.env, {
+      ...loginVariables(grant, credentials),
+      ...containerVariables(grant, container.urls, secret),
+    });
     return await runChild(io, caught, command, env);
   } finally {
     left.abort();

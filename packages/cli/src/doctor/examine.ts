@@ -1,7 +1,7 @@
 /** A whole configuration against what is deployed, as far as the operator's account shows it. */
 import type { LambdaClient } from "@aws-sdk/client-lambda";
 import { BOUNDARY_NAME } from "@stint/aws/target-role";
-import type { Config } from "@stint/core/profile";
+import { type Config, rolesOf } from "@stint/core/profile";
 import type { Account } from "./account.ts";
 import type { Finding } from "./finding.ts";
 import { boundaryIn, examineBoundary, examineRevoker, mayRevoke, revokerIn } from "./revoker.ts";
@@ -42,9 +42,7 @@ export async function examine(question: Question): Promise<Examined> {
   const profiles = Object.values(config.profiles).filter(
     ({ name }) => question.profile === undefined || name === question.profile,
   );
-  const all = new Set(
-    profiles.flatMap(({ targets }) => Object.values(targets).map(({ role }) => role)),
-  );
+  const all = new Set(profiles.flatMap(rolesOf));
   const roles = [...all].filter((role) => accountIn(role) === accountId);
   const skipped = [...all]
     .filter((role) => !roles.includes(role))

@@ -6,7 +6,7 @@ import { issuersOf, type PipelineClaims, type Pipelines, pipelineNamed } from ".
 import { type Finding, nearest, type Path } from "./problem.ts";
 import {
   ApprovalSchema,
-  asTarget,
+  asAwsTarget,
   DurationSchema,
   IssuerSchema,
   RuleSchema,
@@ -56,8 +56,8 @@ function profileProblems(raw: unknown, at: Path): Finding[] {
     });
   for (const [name, target] of entriesOf(field(raw, "targets"))) {
     const parsed = TargetSchema.safeParse(target);
-    if (!parsed.success) continue;
-    const size = sessionPolicySize(asTarget(parsed.data));
+    if (!parsed.success || parsed.data.kind !== "aws") continue;
+    const size = sessionPolicySize(asAwsTarget(parsed.data));
     if (size > SESSION_POLICY_LIMIT)
       problems.push({
         at: [...at, "targets", name, "allow"],

@@ -1,4 +1,5 @@
 import * as z from "zod";
+import type { AwsTarget, PostgresTarget, TargetConfig } from "../profile.ts";
 import { durationSeconds, durationText } from "../time.ts";
 import { unknownVariable } from "./variables.ts";
 
@@ -94,7 +95,7 @@ const AllowSchema = strict({
     .meta({ description: "IAM condition block: operator, key, values" }),
 });
 
-export const TargetSchema = strict({
+export const AwsTargetSchema = strict({
   kind: z.literal("aws"),
   role: z
     .string()
@@ -107,6 +108,105 @@ export const TargetSchema = strict({
     .array(AllowSchema)
     .min(1, "allows nothing")
     .meta({ description: "Statements of the session policy; ${namespace} is the grant's own" }),
+});
+
+/** PostgreSQL cuts longer names off. */
+const pgName = z
+  .string()
+  .min(1, "is empty")
+  .max(63, "is longer than 63 characters")
+  // Nothing that a log or a terminal would not show; quoting is ours.
+  .regex(/^[\u0020-\u007e]+$/, "has a character that is not printable ASCII");
+
+const loopback = (host: string) => ["localhost", "127.0.0.1", "::1"].includes(host);
+
+const AdminSchema = z.union(
+  [
+    strict({
+      user: pgName,
+      password: z
+        .string()
+        .regex(
+          /^\/stint\/(?:[A-Za-z0-9_.-]+\/)*postgres\/[A-Za-z0-9_.-]{1,200}$/,
+          "is not the name of a parameter for this\nlike /stint/postgres/orders; the password itself has no place here",
+        )
+        .meta({ description: "Name of the SSM parameter that holds the password" }),
+    }),
+    strict({
+      user: pgName,
+      secret: z
+        .string()
+        .regex(
+          /^stint\/[A-Za-z0-9_./-]{1,200}$/,
+          "is not the name of a secret for this\nlike stint/orders",
+        )
+        .meta({
+          description:
+            "Name of the secret of Secrets Manager: the password, or JSON with the key password",
+        }),
+    }),
+    strict({
+      user: pgName,
+      iam: z.literal(true).meta({ description: "RDS IAM authentication" }),
+    }),
+  ],
+  { error: "needs user and one of password, secret, iam" },
+);
+
+export const PostgresTargetSchema = strict({
+  kind: z.literal("postgres"),
+  host: z
+    .string()
+    .regex(/^([A-Za-z0-9.-]{1,253}|::1)$/, "is not a host name")
+    .meta({ description: "The server itself, not a pooler in front of it" }),
+  port: z.int().min(1).max(65_535).default(5432),
+  database: pgName,
+  admin: AdminSchema.meta({
+    description: "The role that Stint acts as: LOGIN and CREATEROLE, this deployment's own",
+  }),
+  roles: z
+    .array(pgName)
+    .min(1, "lists no role")
+    .refine((roles) => new Set(roles).size === roles.length, "lists a role twice")
+    .meta({ description: "Group roles whose privileges a lease has" }),
+  connections: z.int().min(1).max(1_000).default(5).meta({
+    description: "How many sessions each lease may have at a time",
+  }),
+  own: z
+    .union([z.literal("schema"), strict({ database: pgName })], {
+      error: "is neither schema nor {database: TEMPLATE}",
+    })
+    .optional()
+    .meta({ description: "A schema, or a database made from a template, for each grant alone" }),
+  leavings: z
+    .union([z.literal("drop"), strict({ reassign: pgName })], {
+      error: "is neither drop nor {reassign: ROLE}",
+    })
+    .default("drop")
+    .meta({ description: "What happens to objects that a lease made outside of what is its own" }),
+  tls: z
+    .union(
+      [z.literal("off"), strict({ ca: z.string().startsWith("-----BEGIN CERTIFICATE-----") })],
+      {
+        error: "is neither {ca: PEM} nor off",
+      },
+    )
+    .optional()
+    .meta({
+      description:
+        "The authority of the server's certificate, where it is not a public one; off is for this machine alone",
+    }),
+}).superRefine(({ host, tls }, context) => {
+  if (tls === "off" && !loopback(host))
+    context.addIssue({
+      code: "custom",
+      path: ["tls"],
+      message: "is off for a server that is not on this machine",
+    });
+});
+
+export const TargetSchema = z.discriminatedUnion("kind", [AwsTargetSchema, PostgresTargetSchema], {
+  error: "is not a kind of target\naws or postgres",
 });
 
 export const DurationSchema = strict({
@@ -213,13 +313,49 @@ export type ConfigInput = z.output<typeof ConfigSchema>;
 export type RuleInput = z.output<typeof RuleSchema>;
 export type ToInput = z.output<typeof ToSchema>;
 
-/** What zod says is a target, without the `undefined` that exactOptionalPropertyTypes keeps apart. */
-export function asTarget(target: z.output<typeof TargetSchema>) {
+/** What zod says is an AWS target, without the `undefined` that exactOptionalPropertyTypes keeps apart. */
+export function asAwsTarget(target: z.output<typeof AwsTargetSchema>): AwsTarget {
   return {
     ...target,
     allow: target.allow.map(({ condition, ...rest }) => ({
       ...rest,
       ...(condition === undefined ? {} : { condition }),
     })),
+  };
+}
+
+export const asTarget = (target: z.output<typeof TargetSchema>): TargetConfig =>
+  target.kind === "aws" ? asAwsTarget(target) : asPostgresTarget(target);
+
+function asPostgresTarget(target: z.output<typeof PostgresTargetSchema>): PostgresTarget {
+  const { host, port, database, admin, roles, connections, own, leavings, tls } = target;
+  return {
+    kind: "postgres",
+    place: {
+      host,
+      port,
+      database,
+      user: admin.user,
+      groups: roles,
+      connectionLimit: connections,
+      own:
+        own === undefined
+          ? { kind: "nothing" }
+          : own === "schema"
+            ? { kind: "schema" }
+            : { kind: "database", template: own.database },
+      leavings:
+        leavings === "drop" ? { kind: "drop" } : { kind: "reassign", to: leavings.reassign },
+      tls:
+        tls === "off"
+          ? { kind: "off" }
+          : { kind: "verify", ...(tls === undefined ? {} : { ca: tls.ca }) },
+    },
+    secret:
+      "password" in admin
+        ? { kind: "parameter", name: admin.password }
+        : "secret" in admin
+          ? { kind: "secret", name: admin.secret }
+          : { kind: "iam" },
   };
 }

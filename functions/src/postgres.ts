@@ -1,0 +1,74 @@
+/** Postgres as a kind of target: the driver behind the broker's ports. Loaded by the first grant that needs it. */
+import { randomBytes } from "node:crypto";
+import { type Clearing, type Minted, type Target, TargetGone } from "@stint/broker/ports";
+import { GrantError } from "@stint/core/error";
+import { sha256 } from "@stint/core/id";
+import { once } from "@stint/core/once";
+import type { AdminSecret, PostgresPlace } from "@stint/core/postgres";
+import type { PostgresTarget } from "@stint/core/profile";
+
+export type AdminPassword = (secret: AdminSecret, place: PostgresPlace) => Promise<string>;
+
+/** Not at the start: most functions, and most grants, have nothing to do with it. */
+const driver = once(async () => {
+  const { isGone, network, PostgresError, postgresTarget } = await import(
+    "@stint/targets/postgres"
+  );
+  return {
+    isGone,
+    PostgresError,
+    target: postgresTarget({ connect: network(), random: randomBytes }),
+  };
+});
+
+/** Of this lease alone: the mint's own id, and which target of the grant it is for. */
+function suffixOf(key: string): string {
+  const [mint = "", ...target] = key.split(".");
+  return `${mint.toLowerCase()}${sha256(target.join(".")).slice(0, 6)}`;
+}
+
+export const mintPostgres =
+  (password: AdminPassword) =>
+  async (of: Parameters<Target["mint"]>[0], target: PostgresTarget): Promise<Minted> => {
+    const { place, secret } = target;
+    const { PostgresError, target: postgres } = await driver();
+    try {
+      const { credentials, role, hash } = await postgres.mint({
+        place,
+        adminPassword: await password(secret, place),
+        grantId: of.grant.id,
+        suffix: suffixOf(of.key),
+        until: of.until,
+      });
+      return { credentials, lease: { user: role, hash } };
+    } catch (error) {
+      if (!(error instanceof PostgresError)) throw error;
+      const { message, hint } = error;
+      const told = { cause: error, ...(hint === undefined ? {} : { hint }) };
+      if (error.fault === "database_gone") throw new TargetGone("target_refused", message, told);
+      // A fault that passes is nobody's refusal: the caller may ask again.
+      throw new GrantError(error.retryable ? "unavailable" : "target_refused", message, told);
+    }
+  };
+
+export const clearPostgres = (password: AdminPassword): Clearing => ({
+  async clear(grantId, target) {
+    if (target.kind !== "postgres") throw new Error(`${target.kind} is not cleared but denied`);
+    const { isGone, PostgresError, target: postgres } = await driver();
+    try {
+      const remains = await postgres.dismantle({
+        place: target.place,
+        adminPassword: await password(target.secret, target.place),
+        grantId,
+      });
+      if (isGone(remains)) return "cleared";
+      const { roles, sessions, schemas, databases } = remains;
+      throw new Error(
+        `${roles.length} roles, ${sessions} sessions, ${schemas.length} schemas and ${databases.length} databases are left`,
+      );
+    } catch (error) {
+      if (error instanceof PostgresError && error.fault === "database_gone") return "gone";
+      throw error;
+    }
+  },
+});
