@@ -5,6 +5,7 @@
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { bundles } from "./bench/bundles.ts";
+import { bursts } from "./bench/burst.ts";
 import { cpu } from "./bench/cpu.ts";
 import { decisions } from "./bench/decisions.ts";
 import { iam } from "./bench/iam.ts";
@@ -13,6 +14,7 @@ import { localAwsCalls } from "./bench/local-aws.ts";
 import { type Bench, met, type Row } from "./bench/row.ts";
 import { start } from "./bench/start.ts";
 import { sweeping } from "./bench/sweep.ts";
+import { worker } from "./bench/worker.ts";
 
 const BENCHES: Readonly<Record<string, Bench>> = {
   "round-trips": roundTrips,
@@ -21,6 +23,8 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   decisions,
   start,
   sweep: sweeping,
+  worker,
+  burst: bursts,
   bundles,
   iam,
   "local-aws": localAwsCalls,

@@ -1,9 +1,11 @@
 /** What people are woken for, and the page that they then look at. `docs/operations.md` says what to do about each. */
+import { TABLE } from "@stint/aws/store/table";
 import { ALARMS, METRICS } from "@stint/broker/alarms";
 import type { api } from "./api.ts";
 import type { audit } from "./audit.ts";
 import type { RevocationParts, revocation } from "./revocation.ts";
-import { named, option } from "./stage.ts";
+import { logGroup, named, option } from "./stage.ts";
+import { ALARMS_TOPIC, type Storage } from "./storage.ts";
 
 const NAMESPACE = "Stint";
 const MINUTE = 60;
@@ -13,7 +15,7 @@ interface Watched {
   readonly ends: ReturnType<typeof revocation> & { readonly prove: sst.aws.Function };
   readonly told: ReturnType<typeof audit>;
   readonly doors: ReturnType<typeof api>;
-  readonly table: sst.aws.Dynamo;
+  readonly stored: Storage;
 }
 
 interface Metric {
@@ -29,8 +31,8 @@ type Limit =
 
 export function alarms(watched: Watched) {
   const topic = new aws.sns.Topic("Alarms", {
-    name: named("alarms"),
-    kmsMasterKeyId: "alias/aws/sns",
+    name: named(ALARMS_TOPIC),
+    kmsMasterKeyId: watched.stored.key.arn,
   });
   const email = option("STINT_ALARM_EMAIL");
   if (email !== undefined)
@@ -68,7 +70,7 @@ export function alarms(watched: Watched) {
     });
   };
 
-  const { parts, ends, told, doors, table } = watched;
+  const { parts, ends, told, doors, stored } = watched;
   const all = { ...ends, audit: told.writer, api: doors.broker, webhook: doors.webhook };
 
   // What the functions themselves call an alarm: a word in a line of their logs.
@@ -79,7 +81,7 @@ export function alarms(watched: Watched) {
           `Count-${name}-${door}`,
           {
             name: named(`${name}-${door}`),
-            logGroupName: `/aws/lambda/${named(door)}`,
+            logGroupName: logGroup(door),
             pattern,
             metricTransformation: {
               namespace: NAMESPACE,
@@ -173,13 +175,26 @@ export function alarms(watched: Watched) {
       { statistic: "Maximum" },
     );
 
-  const tableName = { TableName: table.name };
-  alarm(
-    "table-throttles",
-    "The table did not take a request",
-    { namespace: "AWS/DynamoDB", metric: "ThrottledRequests", dimensions: tableName },
-    { above: 0 },
-  );
+  // CloudWatch counts throttling by table and by index, and adds neither up. Requests are counted by operation besides:
+  // a metric of the table's name alone would be one that nobody writes.
+  for (const index of [undefined, ...Object.keys(TABLE.globalIndexes)])
+    for (const [kind, metric] of [
+      ["read", "ReadThrottleEvents"],
+      ["write", "WriteThrottleEvents"],
+    ] as const)
+      alarm(
+        ["table", ...(index === undefined ? [] : [index]), kind, "throttles"].join("-"),
+        `The table${index === undefined ? "" : `'s index ${index}`} did not take a ${kind}`,
+        {
+          namespace: "AWS/DynamoDB",
+          metric,
+          dimensions: {
+            TableName: stored.table.name,
+            ...(index === undefined ? {} : { GlobalSecondaryIndexName: index }),
+          },
+        },
+        { above: 0 },
+      );
   alarm(
     "bus-failures",
     "EventBridge did not take an entry (FailedEntryCount)",

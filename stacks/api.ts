@@ -1,6 +1,6 @@
 /** The way in: an HTTP API, because it throttles before a function is paid for (docs/decisions/0014-http-api.md). */
 import type { Declare } from "./functions.ts";
-import { logRetention, named, option } from "./stage.ts";
+import { kept, named, option } from "./stage.ts";
 import type { Storage } from "./storage.ts";
 
 /** Requests a second, and at once. STS mints 600 sessions a second in an account, for everybody. */
@@ -15,11 +15,18 @@ export function api(
   { table }: Storage,
 ) {
   const domain = option("STINT_DOMAIN");
+  // The stage comes with the API, and AWS refuses one that names a route before there is that route: it waits for it.
+  let known: (route: { readonly key: $util.Input<string> }) => void = () => {};
+  const webhookRoute = $util.output(
+    new Promise<{ readonly key: $util.Input<string> }>((resolve) => {
+      known = resolve;
+    }),
+  );
   const gateway = new sst.aws.ApiGatewayV2("Gateway", {
     cors: false,
     ...(domain === undefined ? {} : { domain }),
     // Paths and outcomes; no header and no body is ever in it.
-    accessLog: { retention: logRetention() },
+    accessLog: { retention: kept().retention },
     transform: {
       api: {
         name: named("api"),
@@ -28,7 +35,7 @@ export function api(
       },
       stage: {
         defaultRouteSettings: { ...ALL, detailedMetricsEnabled: true },
-        routeSettings: [{ routeKey: WEBHOOK_ROUTE, ...WEBHOOKS, detailedMetricsEnabled: true }],
+        routeSettings: [{ routeKey: webhookRoute.key, ...WEBHOOKS, detailedMetricsEnabled: true }],
       },
     },
   });
@@ -39,6 +46,6 @@ export function api(
   const doctor = declare("doctor", { settings: {} });
   // Everything else is the API's: it knows its routes, and says in its own words what it does not know.
   gateway.route("$default", broker.arn);
-  gateway.route(WEBHOOK_ROUTE, webhook.arn);
+  known({ key: gateway.route(WEBHOOK_ROUTE, webhook.arn).nodes.route.routeKey });
   return { gateway, broker, webhook, doctor };
 }

@@ -1,6 +1,6 @@
 /** The deployment as a whole: parts first, then the functions that work on them, then what watches them. */
-import { REVOKER_NAME } from "@stint/aws/target-role";
-import { type Door, FUNCTION_PATH, type Resources } from "@stint/functions/deployment";
+import { REVOKER_NAME, TARGET_PATH } from "@stint/aws/target-role";
+import type { Resources } from "@stint/functions/deployment";
 import { alarms } from "./alarms.ts";
 import { api } from "./api.ts";
 import { AUDIT_PREFIX, audit, auditBucket } from "./audit.ts";
@@ -9,11 +9,12 @@ import { events } from "./events.ts";
 import { functions } from "./functions.ts";
 import { proofs, revocation, revocationParts } from "./revocation.ts";
 import { adminSecrets, secrets } from "./secrets.ts";
-import { named, place } from "./stage.ts";
+import { checkStage, functionRole, place } from "./stage.ts";
 import { storage } from "./storage.ts";
 import { targets } from "./targets.ts";
 
 export function deploy() {
+  checkStage();
   const built = bundles();
   const stored = storage();
   const { bus } = events();
@@ -33,8 +34,8 @@ export function deploy() {
     adminSecrets: adminSecrets(built.config),
     schedulerRole: parts.schedulerRole.arn,
     schedules: $interpolate`arn:aws:scheduler:${region}:${account}:schedule/${parts.group.name}/*`,
-    targets: $interpolate`arn:aws:iam::${account}:role/stint/*`,
-    targetsAnywhere: "arn:aws:iam::*:role/stint/*",
+    targets: $interpolate`arn:aws:iam::${account}:role${TARGET_PATH}*`,
+    targetsAnywhere: `arn:aws:iam::*:role${TARGET_PATH}*`,
     revokersAnywhere: `arn:aws:iam::*:role/${REVOKER_NAME}`,
     boundary: parts.boundary.arn,
     auditObjects: $interpolate`${buckets.bucket.arn}/${AUDIT_PREFIX}*`,
@@ -42,8 +43,6 @@ export function deploy() {
     webhookSecrets: kept.webhooks,
   };
   const declare = functions(resources, built);
-  const functionRole = (door: Door) =>
-    $interpolate`arn:aws:iam::${account}:role${FUNCTION_PATH}${named(door)}`;
 
   const ends = revocation(declare, stored, parts);
   const told = audit(declare, stored, buckets, bus);
@@ -61,7 +60,7 @@ export function deploy() {
   );
   // Under the broker's role, which the broker is declared with.
   const proves = proofs(declare, stored, parts);
-  alarms({ parts, ends: { ...ends, prove: proves }, told, doors, table });
+  alarms({ parts, ends: { ...ends, prove: proves }, told, doors, stored });
   targets(built.config, {
     broker: functionRole("api"),
     boundary: parts.boundary.arn,

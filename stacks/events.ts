@@ -1,12 +1,12 @@
 /** The bus on which facts are told, its archive, and rules. */
-import { isProduction, named } from "./stage.ts";
+import { kept, named } from "./stage.ts";
 
 export function events() {
   const bus = new sst.aws.Bus("Bus", { transform: { bus: { name: named("facts") } } });
   new aws.cloudwatch.EventArchive("Archive", {
     name: named("facts"),
     eventSourceArn: bus.arn,
-    retentionDays: isProduction() ? 365 : 7,
+    retentionDays: kept().days,
     description: "What happened, to be read again",
   });
   return { bus };

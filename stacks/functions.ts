@@ -12,7 +12,7 @@ import {
 } from "@stint/functions/deployment";
 import type { Settings } from "@stint/functions/live";
 import type { Bundles } from "./bundles.ts";
-import { isProduction, named, option } from "./stage.ts";
+import { chosen, isProduction, kept, logGroup, named, option } from "./stage.ts";
 
 type Arn = $util.Input<string>;
 
@@ -21,6 +21,8 @@ const READING = {
   stream: ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"],
   queue: ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
 } as const;
+
+const TRACING = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"] as const;
 
 interface Source {
   readonly kind: keyof typeof READING;
@@ -90,6 +92,7 @@ const logical = (door: string) => `${door.charAt(0).toUpperCase()}${door.slice(1
 
 export function functions(resources: Resources<Arn>, bundles: Bundles) {
   const allowed = permissions(resources);
+  const traced = chosen("STINT_TRACES", "on");
   const roles = new Map<Role, aws.iam.Role>();
 
   /** Made by the function that the role is of, which is declared before whoever shares it. */
@@ -108,8 +111,8 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
     const { seconds, megabytes, atOnce } = SIZES[door];
     const network = REACH_SERVERS.has(door) ? ownNetwork() : undefined;
     const logs = new aws.cloudwatch.LogGroup(`${name}Logs`, {
-      name: `/aws/lambda/${named(door)}`,
-      retentionInDays: isProduction() ? 365 : 7,
+      name: logGroup(door),
+      retentionInDays: kept().days,
     });
     const shared = roles.get(roleOf(door));
     const role = shared ?? make(door);
@@ -129,6 +132,8 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
           ? []
           : [{ actions: ["sqs:SendMessage"], resources: [failures] }]),
         ...(network === undefined ? [] : [NETWORKING]),
+        // X-Ray knows no resources.
+        ...(traced ? [{ actions: TRACING, resources: ["*"] }] : []),
       ]),
     });
     const made = new sst.aws.Function(
@@ -143,6 +148,7 @@ export function functions(resources: Resources<Arn>, bundles: Bundles) {
         timeout: `${seconds} seconds`,
         role: role.arn,
         logging: { logGroup: logs.name },
+        ...(traced ? { transform: { function: { tracingConfig: { mode: "Active" } } } } : {}),
         // Taken from what all functions share, and new accounts share little: for production alone.
         ...(atOnce === undefined || !isProduction() ? {} : { concurrency: { reserved: atOnce } }),
         ...(network === undefined ? {} : { vpc: network }),

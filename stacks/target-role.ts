@@ -20,7 +20,7 @@ export interface TargetRoleArgs {
  * @example
  * new TargetRole("Orders", {
  *   name: "orders-integration",
- *   broker: doors.broker.nodes.role.arn,
+ *   broker: "arn:aws:iam::111122223333:role/stint-functions/stint-production-api",
  *   boundary: parts.boundary.arn,
  *   policies: [ordersTests.arn],
  * });
@@ -37,6 +37,8 @@ export class TargetRole extends $util.ComponentResource {
         path: TARGET_PATH,
         maxSessionDuration: SESSION_SECONDS,
         permissionsBoundary: args.boundary,
+        // Deny lists are written beside the deployment: IAM deletes no role that still has one.
+        forceDetachPolicies: true,
         assumeRolePolicy: $util
           .output(args.broker)
           .apply((arn) => JSON.stringify(trustDocument(arn))),

@@ -5,7 +5,7 @@
  */
 import { permissionsDocument, TARGET_PATH } from "@stint/aws/target-role";
 import type { AllowStatement, Config } from "@stint/core/profile";
-import { named, option, place } from "./stage.ts";
+import { chosen, named, place } from "./stage.ts";
 import { TargetRole } from "./target-role.ts";
 
 /** IAM's limit for one managed policy. White space is not counted, and there is none. */
@@ -20,7 +20,7 @@ export function targets(
     readonly after: $util.Resource;
   },
 ): void {
-  if (option("STINT_TARGET_ROLES") === "none") return;
+  if (chosen("STINT_TARGET_ROLES", "none")) return;
   place().account.apply((account) => {
     for (const [name, allow] of rolesIn(config, account)) {
       const document = JSON.stringify(permissionsDocument(allow));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { bundles } from "../scripts/bench/bundles.ts";
+import { bursts } from "../scripts/bench/burst.ts";
 import { cpu } from "../scripts/bench/cpu.ts";
 import { decisions } from "../scripts/bench/decisions.ts";
 import { iam } from "../scripts/bench/iam.ts";
@@ -8,6 +9,7 @@ import { localAwsCalls } from "../scripts/bench/local-aws.ts";
 import { type Bench, median, met, type Row } from "../scripts/bench/row.ts";
 import { start } from "../scripts/bench/start.ts";
 import { sweeping } from "../scripts/bench/sweep.ts";
+import { worker } from "../scripts/bench/worker.ts";
 
 // Counts are judged here; times are not: a busy machine must not make a test fail.
 describe("the bench", () => {
@@ -20,6 +22,18 @@ describe("the bench", () => {
   test("counts as many calls of a sweep however many grants live", async () => {
     const [, calls] = await sweeping("tiny");
     expect(calls).toMatchObject({ measured: 0, budget: 0 });
+  });
+
+  test("counts as many calls of a role's worker however many grants live", async () => {
+    const [calls] = await worker("tiny");
+    expect(calls).toMatchObject({ measured: 0, budget: 0 });
+  });
+
+  // Their time is the local clock's: it goes by calls, so a busy machine changes nothing.
+  test("finds grants that end together denied in few writes, and dead by when they say", async () => {
+    const rows = await bursts("tiny");
+    expect(rows).toHaveLength(3);
+    for (const row of rows) expect(met(row), row.name).toBe(true);
   });
 
   test.each<[string, Bench]>([

@@ -1,90 +1,27 @@
 /** A minute's sweep must cost what is due, not what lives. */
-import { grantToItem, type Item } from "@stint/aws/store/write";
-import { type Active, lease, toOpening } from "@stint/core/grant";
-import { grantId, namespaceOf } from "@stint/core/id";
+import { grantToItem } from "@stint/aws/store/write";
 import { compose } from "@stint/functions/live";
 import { sweep } from "@stint/functions/sweep";
 import { createVirtualClock } from "@stint/local/clock";
 import { NAMES } from "@stint/local/roles";
 import type { SdkRequestHandler } from "@stint/local/transport";
+import { active, living } from "./living.ts";
 import { type Bench, collect, median, RUNS, rounded, type Size } from "./row.ts";
 import { createSystem } from "./system.ts";
 
 const NOW = Date.parse("2026-11-22T12:00:00Z");
 const DUE = 10;
-const CHUNK = 50_000;
 const LIVE: Readonly<Record<Size, readonly [number, number]>> = {
   full: [1_000, 1_000_000],
   tiny: [10, 100],
 };
 
-/** A job's grant that began at `startsAt` and lives for `seconds`. */
-function active(number: number, startsAt: number, seconds: number): Active {
-  const job = {
-    pipeline: "github",
-    issuer: "https://token.actions.githubusercontent.com",
-    run: String(number),
-    attempt: "1",
-    job: String(number),
-  };
-  const principal = {
-    kind: "job" as const,
-    id: `github:token.actions.githubusercontent.com:186853002:${number}:1:${number}`,
-    claims: { repository_id: "186853002", ref: "refs/heads/main", event_name: "push" },
-    job,
-  };
-  const id = grantId(principal.id, "bench");
-  const opening = toOpening(
-    {
-      id,
-      profile: "orders-integration",
-      principal,
-      namespace: namespaceOf(id),
-      rule: "orders-main",
-      policyVersion: "bench",
-      createdAt: startsAt,
-      seconds,
-      leaseSeconds: seconds,
-      claimSeconds: 900,
-      targets: {
-        aws: {
-          kind: "aws",
-          role: "arn:aws:iam::000000000000:role/stint/orders-integration",
-          revocability: "next-request",
-        },
-      },
-      requestHash: "bench",
-      tokenKey: "1",
-    },
-    "bench",
-    seconds,
-    startsAt,
-  );
-  const grant = lease(opening, opening.leases);
-  if (grant.state !== "active") throw new Error("a lease makes a grant active");
-  return grant;
-}
-
-/**
- * Grants with hours to live. Their keys, shards and times are their own; the body, which the sweep never reads of
- * what is not due, is one for all, so that a million of them fit in memory.
- */
-function* living(count: number): Generator<Item[]> {
-  const body = grantToItem(active(0, NOW, 3600), 1, undefined).grant;
-  if (body === undefined) throw new Error("a grant's item has no grant");
-  for (let from = 0; from < count; from += CHUNK)
-    yield Array.from({ length: Math.min(CHUNK, count - from) }, (_, at) => {
-      const grant = active(1_000_000 + from + at, NOW, 3600 + ((from + at) % 3600));
-      return { ...grantToItem(grant, 1, undefined), grant: body };
-    });
-}
-
 async function world(count: number) {
-  const system = await createSystem(createVirtualClock(NOW));
+  const system = await createSystem({ clock: createVirtualClock(NOW) });
   const { aws } = system;
   const before = process.memoryUsage().rss;
   const started = performance.now();
-  for (const items of living(count)) aws.services.dynamodb.load(NAMES.table, items);
+  for (const items of living(count, NOW)) aws.services.dynamodb.load(NAMES.table, items);
   const loadSeconds = (performance.now() - started) / 1000;
   const gigabytes = (process.memoryUsage().rss - before) / 2 ** 30;
   let calls = 0;

@@ -16,6 +16,8 @@ const ISSUERS: Readonly<Record<string, string>> = {
 /** Everything that runs for worlds of this file: a test file's setup stops it. */
 const running = new Set<() => Promise<void>>();
 export const logs: string[] = [];
+/** The functions that have answered an event. */
+export const answered = new Set<Door>();
 
 export async function stopAll(): Promise<void> {
   const stops = [...running];
@@ -102,7 +104,9 @@ export async function onBundles(
         current = credentials(door);
         made.restart(env());
       }
-      return aws.clock.outside(made.invoke(event));
+      const answer = await aws.clock.outside(made.invoke(event));
+      answered.add(door);
+      return answer;
     };
   };
 

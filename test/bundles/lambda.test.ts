@@ -3,9 +3,10 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { DOORS, SETTINGS } from "@stint/functions/deployment";
+import { demoJobPayload } from "@stint/local/payloads";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createWorld, grantIn } from "../journeys/world.ts";
-import { logs, stopAll } from "./functions.ts";
+import { answered, logs, stopAll } from "./functions.ts";
 import { type Environment, startEnvironment } from "./lambda.ts";
 
 let directory = "";
@@ -106,6 +107,27 @@ describe("a function", () => {
       });
     },
   );
+
+  test("each of them runs, and none fails, over one job's end, another's expiry and a check of the roles", async () => {
+    answered.clear();
+    const world = await createWorld();
+    // On time, so that the sweeper is not first.
+    world.aws.services.scheduler.configure({ fireLateMs: 0 });
+    const request = async (claims = {}) =>
+      world.call("POST", "/v1/grants", {
+        token: await world.jobToken(claims),
+        body: { profile: "orders-integration", duration: "5m" },
+      });
+    expect((await request()).status).toBe(201);
+    expect((await world.github("workflow_job", demoJobPayload("completed"))).status).toBe(202);
+    expect((await request({ check_run_id: "2" })).status).toBe(201);
+    await world.advance(6 * 60_000);
+    await world.stint.invoke("doctor", { profile: "orders-integration" });
+    await world.aws.settle();
+    expect([...answered].toSorted()).toEqual([...DOORS].toSorted());
+    expect(world.aws.errors).toEqual([]);
+    await stopAll();
+  });
 
   test("logs nothing that opens anything, in a process of its own as in ours", async () => {
     const world = await createWorld();

@@ -36,7 +36,8 @@ beforeAll(() => {
   writeFileSync(join(project, "package.json"), '{"type":"module"}');
   for (const [at, code] of examples.entries())
     writeFileSync(join(project, `example-${at}.ts`), code);
-});
+  // It builds the package, types and all.
+}, 60_000);
 afterAll(() => rmSync(project, { recursive: true, force: true }));
 
 /** Everything that a command said, and how it ended. */

@@ -32,6 +32,8 @@ export interface AccountParts {
     readonly sessionSeconds: number;
     readonly policies: readonly string[];
     readonly inline: boolean;
+    /** Whether it goes with a deny list on it. Left out where who removes it must take the list away first. */
+    readonly removable?: boolean;
   };
 }
 

@@ -128,6 +128,7 @@ export async function terraform(given: Given): Promise<AccountParts> {
       sessionSeconds: Number(role.max_session_duration),
       policies: [arn("policy", probe), ...given.policies.slice(0, count(allowed[0]))],
       inline: role.inline_policy !== undefined,
+      removable: role.force_detach_policies === true,
     },
   };
 }

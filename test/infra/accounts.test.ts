@@ -2,6 +2,7 @@
  * Target roles of other accounts: the template and the module say what `packages/aws/src/target-role.ts` says, and a
  * role that is made of them lets in whom it should, on local AWS.
  */
+import { readFileSync } from "node:fs";
 import {
   CreatePolicyCommand,
   CreateRoleCommand,
@@ -10,6 +11,7 @@ import {
   PutRolePolicyCommand,
 } from "@aws-sdk/client-iam";
 import { AssumeRoleCommand, type AssumeRoleCommandInput, STSClient } from "@aws-sdk/client-sts";
+import { POLICY_NAME } from "@stint/aws/deny-list";
 import {
   BOUNDARY_NAME,
   boundaryDocument,
@@ -87,6 +89,15 @@ describe.each(Object.entries(WAYS))("%s", (_, read) => {
     // The boundary allows everything once; all its other wildcards only deny.
     const { Statement } = (boundary?.document ?? {}) as { Statement: Array<{ Effect: string }> }; // it equals ours
     expect(wildcards(Statement.filter(({ Effect }) => Effect === "Allow"))).toEqual(["*", "*"]);
+  });
+
+  test("lets a role go although there is a deny list on it, or says what to do first", () => {
+    const { removable } = parts.role;
+    if (removable !== undefined) expect(removable).toBe(true);
+    else
+      expect(readFileSync("stacks/accounts/README.md", "utf8")).toContain(
+        `aws iam delete-role-policy --role-name orders-integration --policy-name ${POLICY_NAME}\n`,
+      );
   });
 
   test("makes boundary and revoker once in an account, and every role carries the one boundary", async () => {

@@ -23,10 +23,10 @@ const ACTIONS: Readonly<Record<string, readonly string[]>> = {
   "scheduler/CreateSchedule": ["iam:PassRole", "scheduler:CreateSchedule"],
   "scheduler/DeleteSchedule": ["scheduler:DeleteSchedule"],
   "scheduler/GetSchedule": ["scheduler:GetSchedule"],
+  "sqs/ChangeMessageVisibility": ["sqs:ChangeMessageVisibility"],
   "sqs/SendMessage": ["sqs:SendMessage"],
   "ssm/GetParameter": ["ssm:GetParameter"],
-  // With a source identity and tags, as every session has them.
-  "sts/AssumeRole": ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],
+  "sts/AssumeRole": ["sts:AssumeRole"],
 };
 
 /** In every bundle of the client, and never called as we use it. */
@@ -42,6 +42,9 @@ const TRANSACTED = {
   Put: "dynamodb:PutItem",
   Update: "dynamodb:UpdateItem",
 } as const;
+
+/** What a session takes that has one or the other. */
+const ASSUMED = { SourceIdentity: "sts:SetSourceIdentity", Tags: "sts:TagSession" } as const;
 
 const COMMAND = /@aws-sdk\/client-([a-z0-9-]+)\/.*\/commands\/(\w+)Command\.js$/;
 
@@ -67,5 +70,8 @@ export function actionsOf(metafile: Metafile, code: string): string[] {
   if (commands.includes("dynamodb/TransactWriteItems"))
     for (const [item, action] of Object.entries(TRANSACTED))
       if (code.includes(`{${item}:{`)) actions.push(action);
+  if (commands.includes("sts/AssumeRole"))
+    for (const [property, action] of Object.entries(ASSUMED))
+      if (new RegExp(`[{,]${property}:`).test(code)) actions.push(action);
   return [...new Set(actions)].toSorted();
 }

@@ -13,6 +13,8 @@ export interface Resource {
   /** As `aws:dynamodb/table:Table`. */
   readonly type: string;
   readonly name: string;
+  /** Whether it stays in the account when its stage is removed. */
+  readonly kept: boolean;
   // Each type has its own; a rule names what it looks at.
   // biome-ignore lint/suspicious/noExplicitAny: inputs of some forty types
   readonly inputs: any;

@@ -208,6 +208,17 @@ const policyDocument = (statements: readonly Statement[]): string =>
   });
 
 const resources: Registered[] = [];
+/** What is left in the account when the deployment, or the stage, goes. */
+const kept = new Set<string>();
+const keep = ({
+  type,
+  name,
+  opts,
+}: {
+  type: string;
+  name: string;
+  opts: Record<string, unknown>;
+}) => (opts.retainOnDelete === true ? void kept.add(`${type} ${name}`) : undefined);
 const mocks = {
   newResource(given: Registered) {
     resources.push({ type: given.type, name: given.name, inputs: given.inputs });
@@ -270,14 +281,19 @@ const cli = {
   state: { version: {} },
 };
 // How the bundle gets at this process's mocks.
-Object.assign(globalThis, { infraMocks: mocks });
+Object.assign(globalThis, { infraMocks: mocks, infraKeep: keep });
 const run = await load<{ settled: unknown }>(
   "run",
   `import * as pulumi from "@pulumi/pulumi";
    pulumi.runtime.setMocks(globalThis.infraMocks, $app.name, $app.stage, false);
    import { run } from ${JSON.stringify(join(PLATFORM, "src/auto/run.ts"))};
    import config from ${JSON.stringify(join(ROOT, "sst.config.ts"))};
-   const outputs = await pulumi.runtime.runInPulumiStack(() => run(config.run));
+   const looking = () => {
+     // After SST's own, which decides what a stage keeps.
+     pulumi.runtime.registerStackTransformation(globalThis.infraKeep);
+     return config.run();
+   };
+   const outputs = await pulumi.runtime.runInPulumiStack(() => run(looking));
    await pulumi.runtime.disconnect();
    export const settled = await new Promise((resolve) => pulumi.output(outputs).apply((all) => resolve(all)));`,
   {
@@ -287,6 +303,11 @@ const run = await load<{ settled: unknown }>(
   },
 );
 server.close();
-process.stdout.write(JSON.stringify({ app, outputs: run.settled, resources }), () =>
-  process.exit(0),
+process.stdout.write(
+  JSON.stringify({
+    app,
+    outputs: run.settled,
+    resources: resources.map((one) => ({ ...one, kept: kept.has(`${one.type} ${one.name}`) })),
+  }),
+  () => process.exit(0),
 );

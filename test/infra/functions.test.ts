@@ -162,7 +162,12 @@ test("a call that nobody wrote a permission for is found", async () => {
 test("only the broker may assume target roles, only the revoker write on them, nobody sign", () => {
   const who = (action: string) =>
     DOORS.filter((door) => statements(door).some(({ Action }) => Action.includes(action)));
-  expect(who("sts:AssumeRole")).toEqual(["api"]);
+  expect(who("sts:SetSourceIdentity")).toEqual(["api"]);
+  // The revoker assumes what another account has for it, which lies outside the path.
+  expect(who("sts:AssumeRole")).toEqual(["api", "revoke"]);
+  for (const { Action, Resource } of statements("revoke"))
+    if (Action.includes("sts:AssumeRole"))
+      expect(Resource).toEqual(["arn:aws:iam::*:role/stint-revoker"]);
   expect(who("iam:PutRolePolicy")).toEqual(["revoke"]);
   expect(who("kms:Sign")).toEqual([]);
   for (const { Action, Resource } of statements("api"))
@@ -182,7 +187,7 @@ test("only the broker may assume target roles, only the revoker write on them, n
 });
 
 test("the doctor, which runs as the broker, has no route, no trigger and nobody's permission to invoke it", () => {
-  expect(DOORS.filter((door) => roleOf(door) !== door)).toEqual(["doctor"]);
+  expect(DOORS.filter((door) => roleOf(door) !== door)).toEqual(["prove", "doctor"]);
   const leading = [
     "integration:Integration",
     "permission:Permission",
@@ -195,6 +200,27 @@ test("the doctor, which runs as the broker, has no route, no trigger and nobody'
   expect(to("api")).not.toEqual([]);
   expect(to("doctor")).toEqual([]);
 });
+
+test("traces are taken where that is said, at the price of the two permissions that they need", async () => {
+  const traced = await declared(STAGE, { STINT_TRACES: "on" });
+  const made = traced.of("lambda/function:Function");
+  expect(made).toHaveLength(DOORS.length);
+  for (const { name, inputs } of made)
+    expect(inputs.tracingConfig, name).toEqual({ mode: "Active" });
+  const actions = (of: Declared, door: Door) =>
+    statementsOf(of.one("rolePolicy:RolePolicy", `${logical(door)}Policy`).inputs.policy).flatMap(
+      ({ Action }) => Action,
+    );
+  for (const door of DOORS)
+    expect(sorted(actions(traced, door)), door).toEqual(
+      sorted([...actions(all, door), "xray:PutTelemetryRecords", "xray:PutTraceSegments"]),
+    );
+}, 60_000);
+
+test("a switch that is misspelt stops the deployment, and does not pass for unset", async () => {
+  for (const wrong of [{ STINT_TRACES: "true" }, { STINT_TARGET_ROLES: "None" }])
+    await expect(declared("ada", wrong)).rejects.toThrow(/STINT_\w+ is \w+ or not set, and not /);
+}, 60_000);
 
 test("a deployment is the same whenever it is made of the same sources", async () => {
   const again = await declared(STAGE);

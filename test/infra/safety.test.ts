@@ -1,5 +1,6 @@
 /** What must hold of the deployment as a whole: nothing is lost, nothing is open, nothing is in the clear, nothing fails unheard. */
-import { ALARMS } from "@stint/broker/alarms";
+import { readdirSync, readFileSync } from "node:fs";
+import { ALARMS, METRICS } from "@stint/broker/alarms";
 import { AUDIT_COLUMNS } from "@stint/core/audit-columns";
 import { DIRTY_VISIBILITY_SECONDS, SIZES } from "@stint/functions/deployment";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -12,6 +13,31 @@ beforeAll(async () => {
 }, 120_000);
 
 const ARN = /^arn:aws:sqs:/;
+
+/** By namespace and metric, from each service's page on its metrics. With others a metric is a different one, and silent. */
+const DIMENSIONS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  "AWS/SQS": {
+    ApproximateNumberOfMessagesVisible: ["QueueName"],
+    ApproximateAgeOfOldestMessage: ["QueueName"],
+  },
+  "AWS/Lambda": {
+    Invocations: ["FunctionName"],
+    Errors: ["FunctionName"],
+    Throttles: ["FunctionName"],
+    IteratorAge: ["FunctionName"],
+  },
+  "AWS/DynamoDB": {
+    ReadThrottleEvents: ["TableName", "GlobalSecondaryIndexName,TableName"],
+    WriteThrottleEvents: ["TableName", "GlobalSecondaryIndexName,TableName"],
+    ThrottledRequests: ["Operation,TableName"],
+  },
+  "AWS/Events": { PutEventsFailedEntriesCount: [""] },
+  "AWS/Scheduler": {
+    TargetErrorCount: ["ScheduleGroup"],
+    InvocationThrottleCount: ["ScheduleGroup"],
+  },
+  "AWS/ApiGateway": { "5xx": ["ApiId"] },
+};
 
 describe.each(["production", "ada"])("the stage %s", (stage) => {
   const all = (): Declared => {
@@ -101,11 +127,11 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       });
     for (const { inputs } of all().of("parameter:Parameter"))
       expect(inputs).toMatchObject({ type: "SecureString", keyId: key });
-    for (const { inputs } of all().of("topic:Topic")) expect(inputs.kmsMasterKeyId).toBeDefined();
+    for (const { inputs } of all().of("topic:Topic")) expect(inputs.kmsMasterKeyId).toBe(key);
   });
 
   test("lets only its own functions use the key, through the services alone", () => {
-    const [admin, use, ...more] = statementsOf(all().one("key:Key", "Key").inputs.policy);
+    const [admin, use, alarm, ...more] = statementsOf(all().one("key:Key", "Key").inputs.policy);
     expect(more).toEqual([]);
     expect(admin).toMatchObject({ Principal: { AWS: ["arn:aws:iam::123456789012:root"] } });
     expect(use?.Condition).toMatchObject({
@@ -114,6 +140,22 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       },
       ArnLike: {
         "aws:PrincipalArn": [`arn:aws:iam::123456789012:role/stint-functions/stint-${stage}-*`],
+      },
+    });
+    expect(alarm?.Principal).toEqual({ Service: ["cloudwatch.amazonaws.com"] });
+  });
+
+  test("lets CloudWatch use the key for the alarms' topic and for nothing else", () => {
+    const [topic, ...others] = all().of("topic:Topic");
+    expect(others).toEqual([]);
+    expect(statementsOf(all().one("key:Key", "Key").inputs.policy)[2]).toMatchObject({
+      Action: ["kms:Decrypt", "kms:GenerateDataKey*"],
+      Condition: {
+        StringEquals: {
+          "kms:EncryptionContext:aws:sns:topicArn": [
+            `arn:aws:sns:eu-west-1:123456789012:${topic?.inputs.name}`,
+          ],
+        },
       },
     });
   });
@@ -164,6 +206,21 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
     expect(accessLogSettings.format).not.toMatch(/header|authorization|body/i);
   });
 
+  test("makes a route before the stage that names it, as AWS demands", () => {
+    const made = all().resources.map(({ type, name }) => `${type} ${name}`);
+    const at = (type: string, name: string) => made.indexOf(`aws:apigatewayv2/${type} ${name}`);
+    const { routeSettings } = all().one("stage:Stage", "GatewayStage").inputs;
+    for (const { routeKey } of routeSettings) {
+      const route = all()
+        .of("apigatewayv2/route:Route")
+        .find(({ inputs }) => inputs.routeKey === routeKey);
+      expect(at("route:Route", route?.name ?? "none")).toBeGreaterThan(-1);
+      expect(at("route:Route", route?.name ?? "none")).toBeLessThan(
+        at("stage:Stage", "GatewayStage"),
+      );
+    }
+  });
+
   test("keeps its logs for a while, and not for ever", () => {
     const groups = all().of("logGroup:LogGroup");
     expect(groups.length).toBeGreaterThan(7);
@@ -180,16 +237,26 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
       "refused",
       "policy_error",
       "bus-failures",
-      "table-throttles",
+      "table-read-throttles",
+      "table-write-throttles",
+      "table-due-read-throttles",
+      "table-due-write-throttles",
       "relay-lag",
       "audit-lag",
       "dirty-age",
       "schedule-failures",
       "api-faults",
-      ...["api", "webhook", "expire", "sweep", "relay", "audit", "revoke"].flatMap((door) => [
-        `${door}-errors`,
-        `${door}-throttles`,
-      ]),
+      ...[
+        "api",
+        "webhook",
+        "expire",
+        "sweep",
+        "relay",
+        "audit",
+        "revoke",
+        "prove",
+        "clear",
+      ].flatMap((door) => [`${door}-errors`, `${door}-throttles`]),
     ])
       expect(named).toContain(name);
     for (const { inputs, name } of alarms) {
@@ -212,7 +279,17 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
     const widgets = JSON.parse(
       all().one("dashboard:Dashboard", "Dashboard").inputs.dashboardBody,
     ).widgets;
-    expect(widgets).toHaveLength(alarms.length);
+    // Beside what wakes somebody, what is looked at over time.
+    expect(widgets).toHaveLength(alarms.length + Object.keys(METRICS).length);
+  });
+
+  test("watches metrics under the dimensions that AWS writes them with", () => {
+    for (const { inputs, name } of all().of("metricAlarm:MetricAlarm")) {
+      const known = DIMENSIONS[inputs.namespace]?.[inputs.metricName] ?? [];
+      const watched = Object.keys(inputs.dimensions).toSorted().join();
+      // What we count ourselves is counted without any.
+      expect(inputs.namespace === "Stint" ? [""] : known, name).toContain(watched);
+    }
   });
 
   test("acts on nothing that comes out of an archive", () => {
@@ -236,7 +313,7 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
 });
 
 /** Rules of a custom bus that invoke something and do not turn replayed events away. */
-function replayable(resources: readonly Resource[]): string[] {
+function replayable(resources: ReadonlyArray<Omit<Resource, "kept">>): string[] {
   return resources
     .filter(({ type }) => type === "aws:cloudwatch/eventRule:EventRule")
     .filter(({ inputs }) => inputs.eventPattern !== undefined)
@@ -280,6 +357,18 @@ test("production is kept and protected, a personal stage goes without a trace", 
   expect(ada?.of("BucketObjectLockConfiguration")).toEqual([]);
 });
 
+test("what production keeps can still be read: its key is kept with it", () => {
+  const kept = (of: Declared | undefined) =>
+    of?.resources.flatMap((one) => (one.kept ? [one.name] : [])).toSorted();
+  expect(kept(stages.production)).toEqual([
+    "AuditBucketBucket",
+    "AuditResultsBucket",
+    "Key",
+    "TableTable",
+  ]);
+  expect(kept(stages.ada)).toEqual([]);
+});
+
 /** Names that are unique within what they belong to, and need not be so in an account. */
 const WITHIN = /(PreparedStatement|CatalogTable|RolePolicy|Stage)$/;
 
@@ -316,12 +405,52 @@ test("a domain of one's own is the only name that answers", async () => {
   );
 }, 60_000);
 
+test("docs/deploy.md tells of every output and every option, and docs/operations.md of every alarm", () => {
+  const page = readFileSync("docs/deploy.md", "utf8");
+  const outputs = Object.keys(stages.production?.outputs ?? {});
+  expect(outputs.length).toBeGreaterThan(5);
+  // What begins with a line is SST's own.
+  for (const output of outputs.filter((name) => !name.startsWith("_")))
+    expect(page).toMatch(new RegExp(`^\\| .*\`${output}\``, "m"));
+  const options = readdirSync("stacks")
+    .filter((file) => file.endsWith(".ts"))
+    .flatMap((file) => [
+      ...readFileSync(`stacks/${file}`, "utf8").matchAll(/(?:option|chosen)\("(STINT_\w+)"/g),
+    ])
+    .map(([, name = ""]) => name);
+  expect(new Set(options).size).toBeGreaterThan(3);
+  for (const name of options) expect(page).toMatch(new RegExp(`^\\| \`${name}[=\`]`, "m"));
+
+  // By pattern where there is one for each function or index.
+  const told = [
+    ...readFileSync("docs/operations.md", "utf8").matchAll(/^\| ((?:`[^`]+`(?:, )?)+) \|/gm),
+  ]
+    .flatMap(([, names = ""]) => names.split(", "))
+    .map((name) => name.replaceAll("`", ""))
+    .map((name) => new RegExp(`^${name.replaceAll(/<\w+>/g, "\\w+").replace("…", "[a-z-]+")}$`));
+  const alarms = stages.production?.of("metricAlarm:MetricAlarm") ?? [];
+  expect(
+    alarms
+      .map(({ name }) => name.slice("Alarm-".length))
+      .filter((name) => !told.some((pattern) => pattern.test(name))),
+  ).toEqual([]);
+});
+
 test("alarms reach the address that is named", async () => {
   const all = await declared("ada", { STINT_ALARM_EMAIL: "oncall@acme.dev" });
   expect(all.of("topicSubscription:TopicSubscription")).toMatchObject([
     { inputs: { protocol: "email", endpoint: "oncall@acme.dev" } },
   ]);
 }, 60_000);
+
+test("a stage has a name that fits a bucket's, or there is no deployment", async () => {
+  for (const stage of ["Ada", "ada-", "feature-branch-1"])
+    await expect(declared(stage), stage).rejects.toThrow(`the stage ${stage} needs another name`);
+  const longest = await declared("feature-branch1");
+  // As it would be in the region with the longest name.
+  for (const { inputs } of longest.of("bucket:Bucket"))
+    expect(inputs.bucket.length + "ap-southeast-1".length - "eu-west-1".length).toBeLessThan(64);
+}, 120_000);
 
 test("a configuration that is missing or wrong stops the deployment, and says which and why", async () => {
   await expect(declared("ada", { STINT_CONFIG: "nowhere/stint.yaml" })).rejects.toThrow(

@@ -35,6 +35,8 @@ describe("target roles of the account", () => {
     );
     expect(inputs.maxSessionDuration).toBe(SESSION_SECONDS);
     expect(inputs.inlinePolicies).toBeUndefined();
+    // With a deny list on it the role goes all the same, when its profile or its stage does.
+    expect(inputs.forceDetachPolicies).toBe(true);
     expect(
       all
         .of("iam/rolePolicy:RolePolicy")

@@ -52,3 +52,15 @@ test("a grant has no more leases at a time than fit into it, and can still be en
   const ended = await world.call("DELETE", `/v1/grants/${grant.id}`, { token });
   expect(ended).toMatchObject({ status: 202, body: { grant: { why: "released" } } });
 });
+
+test("a denial is out of the table a few hours after its lease, so that the role's worker reads no old ones", async () => {
+  const world = await createWorld();
+  const { grant, token } = await open(world, { lease: "60s" });
+  await world.call("DELETE", `/v1/grants/${grant.id}`, { token });
+  const denials = async () =>
+    (await world.items()).filter(({ sk }) => String(sk).startsWith("DENY#")).length;
+  expect(await denials()).toBe(1);
+  // An hour after its end it may go; when it does is DynamoDB's, which takes its time.
+  await world.advance(3 * 3_600_000);
+  expect(await denials()).toBe(0);
+});

@@ -48,12 +48,12 @@ export interface TestServer extends AsyncDisposable {
   start(): Promise<void>;
 }
 
-export interface TestLogin {
+interface TestLogin {
   readonly user: string;
   readonly password: string;
   readonly database: string;
 }
-export type TestRow = Readonly<Record<string, string | null>>;
+type TestRow = Readonly<Record<string, string | null>>;
 
 export interface ServerOptions {
   readonly version: Version;
@@ -272,6 +272,10 @@ export async function postgres({
       { ...owner, env: { ...env, LOG: logFile }, cwd: run, stdio: "ignore" },
     );
     server = child;
+    // A test run that is broken off must not leave servers behind.
+    const atExit = () => child.kill("SIGQUIT");
+    process.once("exit", atExit);
+    child.once("exit", () => process.off("exit", atExit));
     for (let look = 0; ; look++) {
       if (child.exitCode !== null)
         throw new Error(`PostgreSQL ${version} did not start:\n${log()}`);

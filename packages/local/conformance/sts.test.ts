@@ -150,6 +150,40 @@ describe("AssumeRole refuses", () => {
   });
 });
 
+test("a session of a session lasts an hour at most, and keeps its source identity", async () => {
+  const name = at.unique("chain");
+  const arn = `arn:aws:iam::${at.place.account}:role/${name}`;
+  await iam.send(
+    new CreateRoleCommand({
+      RoleName: name,
+      MaxSessionDuration: 7_200,
+      AssumeRolePolicyDocument: document({
+        Effect: "Allow",
+        Principal: { AWS: `arn:aws:iam::${at.place.account}:root` },
+        Action: ["sts:AssumeRole", "sts:SetSourceIdentity"],
+      }),
+    }),
+  );
+  await iam.send(
+    new PutRolePolicyCommand({
+      RoleName: name,
+      PolicyName: "own",
+      PolicyDocument: document({ Effect: "Allow", Action: "sts:*", Resource: arn }),
+    }),
+  );
+  const first = { RoleArn: arn, SourceIdentity: "g0123", DurationSeconds: 3_601 };
+  await eventually(() => refusal(assume(first)), "none");
+  const chained = new STSClient(await holding(first));
+  const again = (more: Partial<AssumeRoleCommandInput>) =>
+    chained.send(new AssumeRoleCommand({ RoleArn: arn, RoleSessionName: "again", ...more }));
+  await eventually(() => refusal(again({ DurationSeconds: 3_600 })), "none");
+  expect(await refusal(again({ DurationSeconds: 3_601 }))).toMatch(/^ValidationError 400$/);
+  expect((await again({})).SourceIdentity).toBe("g0123");
+  expect(await refusal(again({ SourceIdentity: "g4567" }))).toBe("AccessDenied 403");
+  await iam.send(new DeleteRolePolicyCommand({ RoleName: name, PolicyName: "own" }));
+  await iam.send(new DeleteRoleCommand({ RoleName: name }));
+}, 200_000);
+
 test("signatures: an unknown key, a wrong secret and a wrong session token are told apart", async () => {
   const good = (await holding({})).credentials;
   const ask = (credentials: object) =>

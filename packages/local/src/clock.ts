@@ -24,6 +24,15 @@ export interface AdvancingClock extends Clock {
   outside<T>(work: Promise<T>): Promise<T>;
 }
 
+/** Time that somebody moves, and that never moves by itself. */
+export interface VirtualClock extends AdvancingClock {
+  /**
+   * Moves time by `ms` while work is under way: starts what becomes due, each at its own time, and waits for none of
+   * it. For load, under which there is always work, and `advance` would wait for its end.
+   */
+  drift(ms: number): void;
+}
+
 interface Entry {
   readonly at: number;
   readonly order: number;
@@ -189,6 +198,14 @@ const timeline = (time: {
     onError: (report: (error: unknown) => void) => {
       reports.push(report);
     },
+    drift(ms: number): void {
+      const target = time.now() + ms;
+      for (let first = due.peek(); first && first.at <= target; first = due.peek()) {
+        time.moveTo(Math.max(first.at, time.now()));
+        fire();
+      }
+      time.moveTo(Math.max(target, time.now()));
+    },
     /** One walk at a time, as two would race for the same tasks. */
     advance(ms: number): Promise<void> {
       const mine = last.then(() => walk(ms));
@@ -199,7 +216,7 @@ const timeline = (time: {
 };
 
 /** Time that moves only by `advance`: nothing happens by itself, so a run is repeatable. */
-export const createVirtualClock = (start: number): AdvancingClock => {
+export const createVirtualClock = (start: number): VirtualClock => {
   let now = start;
   const line = timeline({
     now: () => now,

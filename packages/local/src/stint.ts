@@ -214,6 +214,8 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
   ] as const)
     aws.services.sqs.connect({
       queue,
+      // As they are deployed: one that waits must not hold up the next within its function's time.
+      batchSize: 1,
       function: (event) => invoke(door, event),
       reportBatchItemFailures: true,
     });

@@ -154,3 +154,26 @@ test("a real clock shows real time plus what was advanced", async () => {
   wall += 7;
   expect(clock.now()).toBe(1_507);
 });
+
+test("virtual time drifts under work that never ends, and what is due still runs at its own time", async () => {
+  const clock = createVirtualClock(1_000);
+  const seen: number[] = [];
+  const ended = (async () => {
+    for (let turns = 0; turns < 3; turns += 1) {
+      await clock.sleep(10);
+      seen.push(clock.now());
+    }
+  })();
+  clock.schedule(1_005, () => {
+    seen.push(clock.now());
+    return new Promise(() => {});
+  });
+  clock.drift(5);
+  expect(seen).toEqual([1_005]);
+  while (seen.length < 4) {
+    clock.drift(5);
+    await new Promise(setImmediate);
+  }
+  await ended;
+  expect(seen).toEqual([1_005, 1_010, 1_020, 1_030]);
+});

@@ -222,7 +222,7 @@ export function caseOf(random: () => number): Case {
         quantifier !== "ForAnyValue:" && chance(0.15) ? mark("IfExists", "IfExists") : "";
       if (quantifier !== "") features.add(quantifier);
       const name = `${quantifier}${base}${ifExists}`;
-      const values = several(wanted, 2);
+      const values = variables(several(wanted, 2));
       blocks[name] = {
         ...blocks[name],
         [key]: values.length === 1 && chance(0.5) ? (values[0] ?? "") : values,
@@ -232,8 +232,16 @@ export function caseOf(random: () => number): Case {
   };
   const mark0 = (operator: string) => mark(operator, operator);
 
+  /** Marks the variables in what a policy asks for. */
+  const variables = (values: readonly string[]): readonly string[] => {
+    for (const value of values)
+      if (value.includes("${aws:"))
+        features.add(value.includes(", '") ? "variable with default" : "variable");
+    return values;
+  };
+
   const one = (from: readonly string[]): Values => {
-    const values = several(from, 3);
+    const values = variables(several(from, 3));
     return values.length === 1 ? (values[0] ?? "") : values;
   };
 
@@ -306,6 +314,7 @@ export function caseOf(random: () => number): Case {
     }
     const value = pick(given);
     if (Array.isArray(value) && value.length === 0) continue;
+    if (Array.isArray(value) && value.length > 1) features.add("several values");
     context[key] = value;
   }
   const withResource = trust || chance(0.3);

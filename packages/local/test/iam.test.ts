@@ -1,7 +1,9 @@
 import {
   AttachRolePolicyCommand,
   CreatePolicyCommand,
+  CreatePolicyVersionCommand,
   CreateRoleCommand,
+  DeletePolicyCommand,
   DeleteRoleCommand,
   DeleteRolePermissionsBoundaryCommand,
   DeleteRolePolicyCommand,
@@ -329,6 +331,53 @@ describe("managed policies and boundaries", () => {
     expect(
       await errorName(iam.send(new DeleteRolePermissionsBoundaryCommand({ RoleName: "a" }))),
     ).toBe("NoSuchEntityException");
+  });
+});
+
+describe("a managed policy", () => {
+  const create = async (iam: IAMClient, PolicyDocument = allowAll) =>
+    (await iam.send(new CreatePolicyCommand({ PolicyName: "p", PolicyDocument }))).Policy?.Arn;
+  const remove = (iam: IAMClient, PolicyArn: string | undefined) =>
+    errorName(iam.send(new DeletePolicyCommand({ PolicyArn })));
+
+  test("is not deleted while a role has it or is bound by it, or while it has versions", async () => {
+    const { iam, role } = createAccount();
+    const PolicyArn = await create(iam);
+    await role("a");
+    await role("bound", { PermissionsBoundary: PolicyArn });
+    await iam.send(new AttachRolePolicyCommand({ RoleName: "a", PolicyArn }));
+    expect(await remove(iam, PolicyArn)).toBe("DeleteConflictException");
+    await iam.send(new DetachRolePolicyCommand({ RoleName: "a", PolicyArn }));
+    expect(await remove(iam, PolicyArn)).toBe("DeleteConflictException");
+    await iam.send(new DeleteRolePermissionsBoundaryCommand({ RoleName: "bound" }));
+    expect(await remove(iam, PolicyArn)).toBe("none");
+    expect(await remove(iam, PolicyArn)).toBe("NoSuchEntityException");
+    expect(await errorName(iam.send(new GetPolicyCommand({ PolicyArn })))).toBe(
+      "NoSuchEntityException",
+    );
+    const again = await create(iam);
+    await iam.send(new CreatePolicyVersionCommand({ PolicyArn: again, PolicyDocument: allowAll }));
+    expect(await remove(iam, again)).toBe("DeleteConflictException");
+    expect(await remove(iam, ADMINISTRATOR)).toBe("AccessDenied");
+  });
+
+  test("is in force until its end has spread, also where another took its name", async () => {
+    const { iam, role, assume, iamAs, aws } = createAccount({ iamDelayMs: 60_000 });
+    await role("a");
+    const PolicyArn = await create(iam);
+    await iam.send(new AttachRolePolicyCommand({ RoleName: "a", PolicyArn }));
+    aws.iam.spread();
+    const keys = await assume("a");
+    const tryIt = () => errorName(iamAs(keys).send(new ListRolesCommand({})));
+    expect(await tryIt()).toBe("none");
+    await iam.send(new DetachRolePolicyCommand({ RoleName: "a", PolicyArn }));
+    await iam.send(new DeletePolicyCommand({ PolicyArn }));
+    await aws.advance(59_999);
+    expect(await tryIt()).toBe("none");
+    await create(iam, document({ Effect: "Allow", Action: "sqs:*", Resource: "*" }));
+    expect(await tryIt()).toBe("none");
+    await aws.advance(1);
+    expect(await tryIt()).toBe("AccessDenied");
   });
 });
 

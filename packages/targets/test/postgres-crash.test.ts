@@ -1,30 +1,30 @@
-/** A crash between any two statements, before or after one took effect; then the repeat, and the proof. */
+/** A crash after any statement, or its answer lost; then the repeat, and the proof. */
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { missing, VERSIONS } from "../../../test/postgres/server.ts";
 import { type Connect, network, type Own, PostgresError } from "../src/postgres.ts";
 import { LATER, newGrant, newSuffix, targetOver, type World, world } from "./world.ts";
 
 const NOTHING = { roles: [], sessions: 0, schemas: [], databases: [] };
-const KINDS: readonly Own[] = [
-  { kind: "nothing" },
-  { kind: "schema" },
-  { kind: "database", template: "mould" },
-];
+/** Nothing of its own is the same without one statement. */
+const KINDS: readonly Own[] = [{ kind: "schema" }, { kind: "database", template: "mould" }];
 
-/** Breaks at the nth step, and at every step after it: a process that has crashed does nothing more. */
-function crashing(nth: number, when: "before" | "after"): { connect: Connect; crashed(): boolean } {
+/**
+ * The answer of the nth step is lost, though it took effect. A process that has crashed then does nothing more; one
+ * that has not cleans up behind itself.
+ */
+function losing(nth: number, crash: boolean): { connect: Connect; lost(): boolean } {
   let steps = 0;
   const inner = network();
-  const dead = () => new Error("crashed");
   async function step<T>(work: () => Promise<T>): Promise<T> {
     steps++;
-    if (steps > nth || (steps === nth && when === "before")) throw dead();
+    if (steps > nth && crash) throw new Error("crashed");
     const result = await work();
-    if (steps === nth) throw dead();
+    if (steps === nth) throw new Error("lost");
     return result;
   }
   return {
-    crashed: () => steps >= nth,
+    lost: () => steps >= nth,
     connect: async (login) => {
       const opened: { close(): Promise<void> }[] = [];
       try {
@@ -53,13 +53,15 @@ for (const version of VERSIONS)
     }, 60_000);
     afterAll(() => on?.[Symbol.asyncDispose]());
 
+    // A lost answer differs from a crash in our code, not in the server's.
+    const crashes = version === 18 ? [true, false] : [true];
     describe.each(KINDS)("with %j of its own", (own) => {
-      test.each(["before", "after"] as const)(
-        "a mint that crashed %s a statement can be repeated, and dismantled",
-        async (when) => {
+      test.each(crashes)(
+        "a mint cut short anywhere can be repeated, and dismantled (a crash: %j)",
+        async (crash) => {
           let nth = 1;
           for (; ; nth++) {
-            const { connect, crashed } = crashing(nth, when);
+            const { connect, lost } = losing(nth, crash);
             const request = {
               ...on.at({ own }),
               grantId: newGrant(),
@@ -69,7 +71,7 @@ for (const version of VERSIONS)
             const first = await targetOver(connect)
               .mint(request)
               .catch((error: unknown) => error);
-            if (!crashed()) {
+            if (!lost()) {
               await on.target.dismantle(request);
               break;
             }
@@ -83,21 +85,19 @@ for (const version of VERSIONS)
                 "DROP TABLE made",
               );
             }
-            expect(await on.target.dismantle(request), `crash ${when} step ${nth}`).toEqual(
-              NOTHING,
-            );
+            expect(await on.target.dismantle(request), `cut short at step ${nth}`).toEqual(NOTHING);
           }
           expect(nth).toBeGreaterThan(12);
         },
         120_000,
       );
 
-      test.each(["before", "after"] as const)(
-        "a dismantling that crashed %s a statement is finished by the next",
-        async (when) => {
+      test.each(crashes)(
+        "a dismantling cut short anywhere is finished by the next (a crash: %j)",
+        async (crash) => {
           let nth = 1;
           for (; ; nth++) {
-            const { connect, crashed } = crashing(nth, when);
+            const { connect, lost } = losing(nth, crash);
             const request = {
               ...on.at({ own }),
               grantId: newGrant(),
@@ -115,14 +115,14 @@ for (const version of VERSIONS)
             const first = await targetOver(connect)
               .dismantle(request)
               .catch((error: unknown) => error);
-            if (!crashed()) {
+            if (!lost()) {
               await session.end();
               break;
             }
-            expect(first).toBeInstanceOf(PostgresError);
-            expect(await on.target.dismantle(request), `crash ${when} step ${nth}`).toEqual(
-              NOTHING,
-            );
+            // Who is still there may do without an answer that told nothing, and has then finished.
+            if (crash || !isDeepStrictEqual(first, NOTHING))
+              expect(first).toBeInstanceOf(PostgresError);
+            expect(await on.target.dismantle(request), `cut short at step ${nth}`).toEqual(NOTHING);
             await expect(session.query("SELECT 1")).rejects.toThrow();
           }
           expect(nth).toBeGreaterThan(20);

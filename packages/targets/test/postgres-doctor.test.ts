@@ -168,9 +168,8 @@ for (const version of VERSIONS)
       await on.sql("DROP ROLE stint_mine");
     });
 
-    test.skipIf(version < 16)(
-      "nothing, whatever the server grants to who creates a role",
-      async () => {
+    if (version >= 16)
+      test("nothing, whatever the server grants to who creates a role", async () => {
         for (const grants of ["", "set", "inherit", "set, inherit"]) {
           await on.sql(`ALTER ROLE boss SET createrole_self_grant TO '${grants}'`);
           expect(await ids(on.at({ own: { kind: "schema" } }))).toEqual([]);
@@ -180,6 +179,5 @@ for (const version of VERSIONS)
           });
         }
         await on.sql("ALTER ROLE boss RESET createrole_self_grant");
-      },
-    );
+      });
   });

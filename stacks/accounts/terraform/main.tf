@@ -159,7 +159,9 @@ resource "aws_iam_role" "target" {
   max_session_duration = 3600
   permissions_boundary = local.boundary_arn
   assume_role_policy   = data.aws_iam_policy_document.trust.json
-  depends_on           = [aws_iam_policy.boundary]
+  # Deny lists are written beside Terraform: IAM deletes no role that still has one.
+  force_detach_policies = true
+  depends_on            = [aws_iam_policy.boundary]
 }
 
 resource "aws_iam_role_policy_attachment" "probe" {

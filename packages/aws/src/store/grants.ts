@@ -8,7 +8,6 @@ import type { Denial, Grants } from "@stint/broker/ports";
 import type { Grant } from "@stint/core/grant";
 import {
   type Context,
-  DAY_SECONDS,
   keyed,
   NOT_THERE,
   putOver,
@@ -18,7 +17,7 @@ import {
 } from "./context.ts";
 import { denialKey, grantKey, liveKey } from "./keys.ts";
 import { replaced } from "./replaced.ts";
-import { seconds, toItem } from "./write.ts";
+import { DENIAL_SECONDS, seconds, toItem } from "./write.ts";
 
 export const finder = (context: Context): Pick<Grants, "find"> => ({
   async find(id) {
@@ -80,7 +79,7 @@ const mayMint = ({ state }: Grant): boolean => state === "opening" || state === 
 /** Without a condition: an end that finds no note of the life must not fail for it. */
 const livesNoMore = (context: Context, grant: Grant): TransactWriteItem[] =>
   rolesOf(grant).map((role) => ({
-    Delete: keyed(context, liveKey(role, grant.id)),
+    Delete: { ...keyed(context, liveKey(role, grant.id)) },
   }));
 
 function putDenial(
@@ -96,7 +95,7 @@ function putDenial(
         grantId: grant,
         until,
         issuedBy,
-        ttl: seconds(until) + DAY_SECONDS,
+        ttl: seconds(until) + DENIAL_SECONDS,
       }),
       // A grant ends once, and with it each of its roles is denied once.
       ConditionExpression: NOT_THERE,

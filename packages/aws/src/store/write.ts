@@ -12,6 +12,8 @@ export const RETENTION_SECONDS = 35 * DAY_SECONDS;
 export const TOMBSTONE_SECONDS = 40 * DAY_SECONDS;
 export const DELIVERY_SECONDS = 3 * DAY_SECONDS;
 export const DECISION_SECONDS = DAY_SECONDS;
+/** After its last lease's end. Short, because a role's worker reads all of its denials each time. */
+export const DENIAL_SECONDS = 60 * 60;
 
 /**
  * Plain data in the table's notation, without what is undefined. The SDK's own marshaller takes five times as long,

@@ -71,6 +71,8 @@ export const createRoles = (world: World, options: { readonly delayMs: number })
   const histories = new Map<string, History>();
   const idsByArn = new Map<string, string[]>();
   const policies = new Map<string, ManagedPolicy>();
+  /** Documents of policies that were deleted, for what still looks at them until that has spread. */
+  const leaving = new Map<string, { readonly document: string; readonly until: number }>();
   for (const [path, name, document] of awsManaged) {
     const arn = `arn:aws:iam::aws:policy${path}${name}`;
     const times = { createdAt: 0, effectiveAt: Number.NEGATIVE_INFINITY };
@@ -134,9 +136,12 @@ export const createRoles = (world: World, options: { readonly delayMs: number })
     policy: (arn: string) => policies.get(arn),
     policyInForce(arn: string): string | undefined {
       const policy = policies.get(arn);
-      return policy === undefined || policy.effectiveAt <= clock.now()
-        ? policy?.document
-        : policy.before;
+      if (policy !== undefined && policy.effectiveAt <= clock.now()) return policy.document;
+      const left = leaving.get(arn);
+      return (
+        policy?.before ??
+        (left !== undefined && clock.now() < left.until ? left.document : undefined)
+      );
     },
     putPolicy(policy: Omit<ManagedPolicy, "effectiveAt" | "defaultVersion" | "versions">) {
       policies.set(policy.arn, {
@@ -160,11 +165,20 @@ export const createRoles = (world: World, options: { readonly delayMs: number })
         effectiveAt: effectiveAt(),
       });
     },
+    deletePolicy({ arn, effectiveAt: at, document, before }: ManagedPolicy) {
+      policies.delete(arn);
+      const inForce = at <= clock.now() ? document : before;
+      if (inForce !== undefined) leaving.set(arn, { document: inForce, until: effectiveAt() });
+    },
+    /** How many roles it bounds. */
+    bounded: (arn: string) =>
+      [...byName.values()].filter(({ boundary }) => boundary === arn).length,
     attachments: (arn: string) =>
       [...byName.values()].filter(({ attached }) => attached.includes(arn)).length,
     /** Puts everything written so far in force now. */
     spread() {
       const now = clock.now();
+      leaving.clear();
       for (const history of histories.values())
         history.versions = history.versions.map(({ at, state }) => ({
           at: Math.min(at, now),

@@ -379,6 +379,23 @@ export const createIam = (world: World, options: { readonly delayMs: number }): 
       authorize: (input) => [{ action: "iam:GetPolicy", resource: input.PolicyArn }],
       run: (input) => ({ Policy: showPolicy(assertPolicy(input.PolicyArn)) }),
     }),
+    DeletePolicy: operation({
+      input: z.strictObject({ PolicyArn }),
+      authorize: (input) => [{ action: "iam:DeletePolicy", resource: input.PolicyArn }],
+      run(input) {
+        const policy = assertPolicy(input.PolicyArn);
+        const conflict = (why: string) => new AwsError("DeleteConflict", why, 409);
+        if (policy.arn.startsWith("arn:aws:iam::aws:"))
+          throw new AwsError("AccessDenied", `Policy ${policy.arn} is AWS's own.`, 403);
+        if (roles.attachments(policy.arn) + roles.bounded(policy.arn) > 0)
+          throw conflict("Cannot delete a policy attached to entities.");
+        if (policy.versions.size > 1)
+          throw conflict(
+            "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.",
+          );
+        roles.deletePolicy(policy);
+      },
+    }),
     AttachRolePolicy: operation({
       input: attachment,
       authorize: (input) =>

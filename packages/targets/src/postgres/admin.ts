@@ -82,15 +82,23 @@ export async function asAdmin<T>(
 }
 
 /**
- * Mints and dismantlings of one grant wait for each other, for as long as the session lives. Locks are kept per
- * database, and all of these begin in the same one.
+ * Mints and dismantlings of one grant wait for each other, for as long as the session lives. False where somebody
+ * keeps it to himself: every role of the database can take such a lock, leases too. So it only spares collisions, which
+ * fail and are repeated; nothing may depend on it. Kept per database, and all of these begin in the same one.
  */
-export const holdGrant = (admin: Admin, grantId: string) =>
-  admin.run(
-    "wait for others that work on this grant",
-    "select pg_advisory_lock(hashtextextended($1, 0))",
-    [`stint:${grantId}`],
-  );
+export async function holdGrant(admin: Admin, grantId: string): Promise<boolean> {
+  try {
+    await admin.run(
+      "wait for others that work on this grant",
+      "select pg_advisory_lock(hashtextextended($1, 0))",
+      [`stint:${grantId}`],
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof PostgresError && error.fault === "busy") return false;
+    throw error;
+  }
+}
 
 /**
  * Makes the admin a member of a role of ours. CREATEROLE alone neither ends a role's sessions nor drops what it owns;

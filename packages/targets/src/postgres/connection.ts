@@ -1,4 +1,3 @@
-import { checkServerIdentity } from "node:tls";
 import { Client, type ClientConfig } from "pg";
 import type { Tls } from "./place.ts";
 
@@ -45,12 +44,10 @@ const OPTIONS = [
   .map((setting) => `-c ${setting}`)
   .join(" ");
 
-function sslOf({ host, tls }: Login): ClientConfig["ssl"] {
+function sslOf({ tls }: Login): ClientConfig["ssl"] {
   if (tls.kind === "off") return false;
   return {
     rejectUnauthorized: true,
-    // Node would hold the certificate of a server given by its address against "localhost".
-    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
   };
 }

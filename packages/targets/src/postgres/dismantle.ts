@@ -35,9 +35,14 @@ export const isGone = (remains: Remains): boolean =>
   remains.schemas.length === 0 &&
   remains.databases.length === 0;
 
-/** How often sessions are looked at until they are gone, and how long between: 5 s in all. */
-const LOOKS = 100;
-const LOOK_SECONDS = 0.05;
+/** How often sessions are looked at until they are gone: for 5 s in all, most are gone after the first look. */
+const LOOKS = 60;
+const pauseSeconds = (look: number): number => (look < 10 ? 0.01 : 0.1);
+/** How many looks a login that is stalled is waited for: 1 s. */
+const LANDING_LOOKS = 19;
+/** How long a role that is to be barred is waited for before it counts as held, and how often it is tried then. */
+const BAR_LOCK_MS = 250;
+const BAR_ATTEMPTS = 20;
 /** What drops in one database may uncover in another; more rounds than this is somebody working against us. */
 const ROUNDS = 3;
 
@@ -51,10 +56,14 @@ export async function dismantle(connect: Connect, request: DismantleRequest): Pr
   const { place, grantId } = request;
   const owner = ownerOf(grantId);
   return atServer(connect, request, async (admin) => {
-    await holdGrant(admin, grantId);
+    if (!(await holdGrant(admin, grantId))) {
+      // Whoever holds it may be a session of the grant itself.
+      await cut(connect, request, admin, await rolesOf(admin, grantId));
+      await holdGrant(admin, grantId);
+    }
     const roles = await rolesOf(admin, grantId);
     if (roles.length > 0) {
-      await cut(admin, roles);
+      await cut(connect, request, admin, roles);
       for (let round = 1; ; round++) {
         const databases = await reached(admin, roles, round === 1);
         for (const database of databases)
@@ -134,15 +143,16 @@ async function rolesOf(admin: Admin, grantId: string): Promise<Role[]> {
 }
 
 /** Nobody new comes in, then nobody is in. What resists does not save the others. */
-async function cut(admin: Admin, roles: readonly Role[]): Promise<void> {
+async function cut(
+  connect: Connect,
+  request: DismantleRequest,
+  admin: Admin,
+  roles: readonly Role[],
+): Promise<void> {
   const errors: unknown[] = [];
   for (const role of roles)
     try {
-      if (role.canLogin)
-        await admin.run(
-          `bar "${role.name}" from logging in`,
-          `ALTER ROLE ${name(role.name)} NOLOGIN`,
-        );
+      if (role.canLogin) await bar(connect, request, admin, role);
       await joinRole(admin, role.name);
     } catch (error) {
       errors.push(error);
@@ -155,6 +165,58 @@ async function cut(admin: Admin, roles: readonly Role[]): Promise<void> {
   if (errors.length > 0) throw errors[0];
 }
 
+/**
+ * A lease may change its own password, and in a transaction that it leaves open that keeps its role's row from us. So
+ * while one session of ours queues for the row, another ends the sessions of the role: whoever logs in anew stands
+ * behind us. One after the other would not do, since a login is as fast as we are.
+ */
+async function bar(
+  connect: Connect,
+  request: DismantleRequest,
+  admin: Admin,
+  { oid, name: role }: Role,
+): Promise<void> {
+  const step = `bar "${role}" from logging in`;
+  const attempt = () => admin.run(step, `ALTER ROLE ${name(role)} NOLOGIN`);
+  await admin.run(step, `SET lock_timeout = ${BAR_LOCK_MS}`);
+  try {
+    await attempt();
+    return;
+  } catch (error) {
+    if (!isBusy(error)) throw error;
+  } finally {
+    await admin.run(step, "RESET lock_timeout").catch(() => undefined);
+  }
+  await asAdmin(connect, request, admin.database, async (second) => {
+    let waiting = true;
+    const barring = repeat(BAR_ATTEMPTS, attempt).finally(() => {
+      waiting = false;
+    });
+    const ending = (async () => {
+      while (waiting)
+        await second.run(
+          "end the sessions that are in the way",
+          "select count(pg_terminate_backend(pid)), pg_sleep(0.01) from pg_stat_activity where usesysid = $1",
+          [oid],
+        );
+    })();
+    await Promise.all([barring, ending]);
+  });
+}
+
+/** Again where somebody else was faster. */
+async function repeat<T>(attempts: number, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++)
+    try {
+      return await work();
+    } catch (error) {
+      if (!isBusy(error) || attempt === attempts) throw error;
+    }
+}
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof PostgresError && error.fault === "busy";
+
 async function endSessions(admin: Admin, roles: readonly Role[]): Promise<void> {
   const oids = roles.map(({ oid }) => oid);
   for (let look = 0; look < LOOKS; look++) {
@@ -166,7 +228,7 @@ async function endSessions(admin: Admin, roles: readonly Role[]): Promise<void> 
     // A login that was let in before NOLOGIN shows in pg_stat_activity only once it is complete; until then it has
     // nothing but a transaction. One that somebody stalls is not waited for longer than a second: it is refused.
     const landing =
-      look * LOOK_SECONDS > 1
+      look > LANDING_LOOKS
         ? []
         : await admin.run(
             "look for logins under way",
@@ -176,7 +238,7 @@ async function endSessions(admin: Admin, roles: readonly Role[]): Promise<void> 
              limit 1`,
           );
     if (ended.length === 0 && landing.length === 0) return;
-    await admin.run("wait", `select pg_sleep(${LOOK_SECONDS})`);
+    await admin.run("wait", `select pg_sleep(${pauseSeconds(look)})`);
   }
   throw new PostgresError(
     "busy",

@@ -1,8 +1,7 @@
 import type { Admin } from "./admin.ts";
 import type { Leavings } from "./place.ts";
 
-/** As many objects as one statement may drop: each takes several of the server's locks, of which 6,400 are usual. */
-const AT_ONCE = 500;
+/** How many objects are dropped at a time: each takes several of the server's locks, of which 6,400 are usual. */
 const BATCH = 200;
 
 /**
@@ -22,7 +21,7 @@ export async function thin(
        and dbid = (select oid from pg_database where datname = current_database())`,
     [oids],
   );
-  if (Number(owned?.objects) <= AT_ONCE) return;
+  if (Number(owned?.objects) <= BATCH) return;
   const heir = leavings.kind === "reassign" ? leavings.to : null;
   for (;;) {
     // Partitions before what they are part of, since that would take the locks of them all. What belongs to another
