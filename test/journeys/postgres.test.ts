@@ -268,6 +268,24 @@ suite("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
+  test("that is stuck ends at once when somebody wants it tried again", async () => {
+    const answer = await ask("orders", { duration: "5m" });
+    await server.stop();
+    try {
+      await release(answer);
+      await world.advance(6 * MINUTE);
+      expect(await read(answer)).toMatchObject({ state: "ending", stuck: true });
+    } finally {
+      await server.start();
+    }
+    const token = await world.jobToken({ run_id: "5", check_run_id: String(jobs) });
+    const at = `/v1/grants/${grantIn(answer).id}/retry`;
+    expect(await world.call("POST", at, { token })).toMatchObject({ status: 202 });
+    await world.aws.settle();
+    expect(await read(answer)).toMatchObject({ state: "ended", why: "released" });
+    expect(await roles()).toEqual([]);
+  });
+
   test("whose server is away when it is asked for is answered clearly, and leaves nothing", async () => {
     await open({}, { host: "127.0.0.1", port: 1 });
     const answer = await ask();

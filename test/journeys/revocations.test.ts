@@ -131,7 +131,13 @@ describe("an order", () => {
   });
 
   inside("says which leases nobody can end early, and when they are over", async () => {
-    Object.assign(world.stint.app("api").deps.target, { revocability: () => "lapse" });
+    const { target } = world.stint.app("api").deps;
+    const { planned } = target;
+    const lapses: typeof planned = (of) => {
+      const made = planned(of);
+      return made.kind === "aws" ? { ...made, revocability: "lapse" } : made;
+    };
+    Object.assign(target, { planned: lapses });
     const answer = await at.job("billing");
     await world.advance(60_000);
     const again = await world.call("POST", `/v1/grants/${grantIn(answer).id}/credentials`, {
