@@ -2,7 +2,7 @@ import type { AuditLog } from "@stint/aws/audit/log";
 import type { Received } from "@stint/aws/dirty-roles";
 import type { Rehearsed } from "@stint/aws/rehearsal";
 import type { Secrets } from "@stint/aws/secrets";
-import type { Deps, Issuing } from "@stint/broker/deps";
+import type { Deps, Issuing, Revoking } from "@stint/broker/deps";
 import type { Bus } from "@stint/broker/ports";
 import type { Profile } from "@stint/core/profile";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
@@ -29,4 +29,4 @@ export interface App {
 }
 
 /** What the API's routes use. */
-export type ApiApp = Pick<App, "verifier" | "log"> & { readonly deps: Issuing };
+export type ApiApp = Pick<App, "verifier" | "log"> & { readonly deps: Issuing & Revoking };

@@ -88,7 +88,8 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       },
       {
         actions: ["dynamodb:Query"],
-        resources: [of.index("byProfile"), of.index("byPrincipal")],
+        // Of the table for who has sessions of a role, which no index may be late to tell.
+        resources: [of.table, of.index("byProfile"), of.index("byPrincipal")],
       },
       {
         actions: ["sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"],

@@ -1,7 +1,8 @@
 import { credentials } from "@stint/broker/holder";
-import { decideApproval, get, list, remove } from "@stint/broker/people";
+import { decideApproval, get, list, remove, retry } from "@stint/broker/people";
 import { considered, leaseSeconds, request, tryOut } from "@stint/broker/request";
-import { credentialsView, viewOf } from "@stint/broker/view";
+import { revokeAll } from "@stint/broker/revocations";
+import { credentialsView, revocationView, viewOf } from "@stint/broker/view";
 import { GrantError } from "@stint/core/error";
 import { STATES } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
@@ -27,6 +28,24 @@ export const credentialsRequest = z.strictObject({ lease: z.exactOptional(durati
 export const approvalRequest = z.strictObject({
   decision: z.enum(["approve", "refuse"]),
   reason: text(1000),
+});
+
+export const revocationRequest = z.strictObject({
+  profile: z.exactOptional(text(100)),
+  principal: z.exactOptional(text(500)),
+  role: z.exactOptional(
+    z
+      .string()
+      .check(
+        z.regex(
+          /^arn:aws[-a-z]{0,20}:iam::[0-9]{12}:role\/stint\/[\w+=,.@-]{1,64}$/,
+          "is not the ARN of a role under /stint/",
+        ),
+      ),
+  ),
+  hard: z.exactOptional(z.boolean()),
+  dryRun: z.exactOptional(z.boolean()),
+  reason: z.exactOptional(text(1000)),
 });
 
 const UP_TO_100 = "is a number from 1 to 100";
@@ -138,6 +157,23 @@ export const routes: readonly Route<ApiApp>[] = [
       return reply(200, {
         grant: viewOf(await decideApproval(app.deps, caller, grantIn(req), body)),
       });
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/grants/{id}/retry",
+    endpoint: async (req, app) => {
+      const caller = await principalOf(req, app);
+      return reply(202, { grant: viewOf(await retry(app.deps, caller, grantIn(req))) });
+    },
+  },
+  {
+    method: "POST",
+    path: "/v1/revocations",
+    endpoint: async (req, app) => {
+      const caller = await principalOf(req, app);
+      const order = bodyOf(req, revocationRequest);
+      return reply(202, revocationView(await revokeAll(app.deps, caller, order)));
     },
   },
   {

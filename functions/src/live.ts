@@ -27,10 +27,10 @@ import { due, lists } from "@stint/aws/store/indexes";
 import { jobGrants, tombstones } from "@stint/aws/store/jobs";
 import { notes } from "@stint/aws/store/notes";
 import { openings } from "@stint/aws/store/openings";
-import { deniedRoles, liveGrants, roles } from "@stint/aws/store/roles";
+import { deniedRoles, hardOrders, liveGrants, roles } from "@stint/aws/store/roles";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
-import type { Issuing, Keeping } from "@stint/broker/deps";
+import type { Issuing, Keeping, Revoking } from "@stint/broker/deps";
 import type { Target } from "@stint/broker/ports";
 import { type Problem, parseConfig } from "@stint/core/config/load";
 import { readPrepared } from "@stint/core/config/prepared";
@@ -158,7 +158,7 @@ export const proving = (outside: Outside) =>
 export const reporting = (outside: Outside) => keeping(outside, tombstones);
 
 /** For what callers ask. Who asks is found out over the network first; the engine of decisions is made ready meanwhile. */
-export function issuing(outside: Outside): Issuing {
+export function issuing(outside: Outside): Issuing & Revoking {
   warmCedar();
   return {
     ...keeping(outside, (table) => ({
@@ -166,6 +166,9 @@ export function issuing(outside: Outside): Issuing {
       ...openings(table),
       ...notes(table),
       ...lists(table),
+      ...denial(table),
+      ...liveGrants(table),
+      ...hardOrders(table),
     })),
     policy: preparePolicy(outside.config, pipelineClaims()),
     target: targetsOf(outside),

@@ -51,6 +51,7 @@ export function problem(error: GrantError, requestId: string): Reply {
       detail: error.message,
       ...(error.hint === undefined ? {} : { hint: error.hint }),
       ...(error.explanation === undefined ? {} : { explanation: error.explanation }),
+      ...(error.ended === undefined ? {} : { ended: error.ended }),
       requestId,
     }),
   };

@@ -278,6 +278,21 @@ describe("real answers are as described", () => {
     expect(await asks("POST", `${at}/approval`, owner)).toMatchObject({ status: 200 });
   });
 
+  test("an order of revocation, and an end that is not to be retried", async () => {
+    const answer = await asks("POST", "/v1/grants", { token: await world.jobToken(), body });
+    const owner = await world.personToken("owner", ["orders-owners"]);
+    const at = `/v1/grants/${grantIn(answer).id}/retry`;
+    expect(await asks("POST", at, { token: owner })).toMatchObject({ status: 409 });
+    const role = "arn:aws:iam::000000000000:role/stint/orders-integration";
+    const order = { token: owner, body: { role, hard: true, dryRun: true } };
+    const told = await asks("POST", "/v1/revocations", order);
+    expect(told).toMatchObject({ status: 202, body: { hits: expect.any(Array) } });
+    const stranger = { ...order, token: await world.personToken("x", []) };
+    expect(await asks("POST", "/v1/revocations", stranger)).toMatchObject({ status: 403 });
+    const own = { ...order, token: String(answer.body.token) };
+    expect(await asks("POST", "/v1/revocations", own)).toMatchObject({ status: 401 });
+  });
+
   test("refusals and decisions", async () => {
     const token = await world.jobToken({ ref: "refs/heads/other" });
     expect(await asks("POST", "/v1/grants", { token, body })).toMatchObject({ status: 403 });

@@ -349,7 +349,8 @@ describe("the bus", () => {
       FACTS.filter(
         (fact) =>
           !["grant.approved", "grant.retried", "grant.stuck", "run.ended"].includes(fact) &&
-          !fact.startsWith("role."),
+          !fact.startsWith("role.") &&
+          !fact.startsWith("revocation."),
       ).toSorted(),
     );
   });

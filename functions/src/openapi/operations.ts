@@ -1,7 +1,13 @@
 /** What each route is for, what it takes and what it may answer. A test holds this table to the routes themselves. */
 import type { Code } from "@stint/core/error";
 import type * as z from "zod";
-import type { approvalRequest, credentialsRequest, grantRequest, listQuery } from "../endpoints.ts";
+import type {
+  approvalRequest,
+  credentialsRequest,
+  grantRequest,
+  listQuery,
+  revocationRequest,
+} from "../endpoints.ts";
 import type { SchemaName } from "./schemas.ts";
 
 /** Who may come: with the identity's own token, the grant's token, or a signed delivery. */
@@ -107,6 +113,30 @@ export const operations: Readonly<Record<string, Operation>> = {
     success: { 200: { description: "The decision counts", schema: "GrantAnswer" } },
     codes: [...CALLER, "refused", "grant_not_found", "wrong_state", "grant_changed"],
   },
+  "POST /v1/grants/{id}/retry": {
+    id: "retryEnd",
+    tag: "grants",
+    summary: "Have an end that is not done tried again now",
+    description:
+      "For a grant that is `ending`, `stuck` or not; its own principal may, and who may revoke it. Its token may not.",
+    doors: ["identity"],
+    success: { 202: { description: "Being tried, or done already", schema: "GrantAnswer" } },
+    codes: [...CALLER, "refused", "grant_not_found", "wrong_state"],
+  },
+  "POST /v1/revocations": {
+    id: "revokeAll",
+    tag: "grants",
+    summary: "End everything that matches",
+    description:
+      "Of the grants that the caller may revoke by a rule: those of one profile, principal or role, or all. Others " +
+      "are neither ended nor counted. It looks again after a few seconds, since lists learn of a grant late. `hard` " +
+      "also denies every session of the role that was issued until now, whoever issued it. Where it takes too long " +
+      "the answer is 503 and says in `ended` how many did: a repeat goes on with the rest.",
+    doors: ["identity"],
+    body: { schema: "RevocationRequest" },
+    success: { 202: { description: "Ending, or what would be", schema: "RevocationAnswer" } },
+    codes: [...CALLER, "refused"],
+  },
   "POST /v1/decisions": {
     id: "tryRequest",
     tag: "decisions",
@@ -181,6 +211,20 @@ export const notes = {
     decision: {},
     reason: { description: "For the requester and the audit log" },
   } satisfies Notes<typeof approvalRequest>,
+  RevocationRequest: {
+    profile: {
+      description: "Only grants of this profile. At most one of `profile`, `principal`, `role`",
+    },
+    principal: { description: "Only grants of the principal with this id" },
+    role: { description: "Only grants that have a target of this role" },
+    hard: {
+      description:
+        "With `role`, for who may revoke on each profile that has it: denies every session of the role, also those " +
+        "that Stint knows nothing of",
+    },
+    dryRun: { description: "Only count, and tell whom `hard` would hit: nothing ends" },
+    reason: { description: "For the audit log" },
+  } satisfies Notes<typeof revocationRequest>,
 } satisfies Partial<Record<SchemaName, object>>;
 
 /** The list's parameters. In a query everything is text; `schema` says what the text stands for. */

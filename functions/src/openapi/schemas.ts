@@ -3,8 +3,9 @@
  * `scripts/openapi.ts` and by tests. Each shape is held to its type from both sides: no field of it is missing, and
  * what parses is of the type.
  */
+
 import type { AwsCredentials, PostgresCredentials } from "@stint/broker/ports";
-import type { CredentialsView, GrantView } from "@stint/broker/view";
+import type { CredentialsView, GrantView, RevocationView } from "@stint/broker/view";
 import type { Explanation } from "@stint/core/decision";
 import type { Code } from "@stint/core/error";
 import { type EndReason, type RefusalReason, STATES } from "@stint/core/grant";
@@ -12,7 +13,12 @@ import { GRANT_ID } from "@stint/core/id";
 import type { JobKey } from "@stint/core/principal";
 import type { Revocability } from "@stint/core/profile";
 import * as z from "zod";
-import { approvalRequest, credentialsRequest, grantRequest } from "../endpoints.ts";
+import {
+  approvalRequest,
+  credentialsRequest,
+  grantRequest,
+  revocationRequest,
+} from "../endpoints.ts";
 import { PROBLEMS } from "../problem.ts";
 
 type Shape<T> = Record<keyof T, z.ZodType>;
@@ -164,17 +170,46 @@ const problem = z
     detail: text,
     hint: text.describe("What the caller can do about it").exactOptional(),
     explanation: explanation.exactOptional(),
+    ended: z
+      .int()
+      .min(0)
+      .describe("Of an order of revocation that could not be finished: how many grants ended")
+      .exactOptional(),
     requestId: text,
   })
   .describe("RFC 9457 problem document");
 
 const token = text.describe("Opens claim, refresh, read and release of this grant alone: secret");
 
+const revocation = z.object({
+  count: z.int().min(0).describe("How many grants this call ended, or would have"),
+  lapsing: z
+    .array(
+      z.object({
+        grant: text,
+        target: text,
+        until: time,
+      } satisfies Shape<RevocationView["lapsing"][number]>),
+    )
+    .describe("Leases that nobody can end early, and when they are over"),
+  hits: z
+    .array(
+      z.object({
+        grant: text,
+        profile: text,
+        principal: text,
+      } satisfies Shape<NonNullable<RevocationView["hits"]>[number]>),
+    )
+    .describe("Of a `hard` one: every grant with sessions of the role")
+    .exactOptional(),
+} satisfies Shape<RevocationView>) satisfies z.ZodType<RevocationView>;
+
 /** The document's named schemas, requests among them. */
 export const components = {
   GrantRequest: grantRequest,
   CredentialsRequest: credentialsRequest,
   ApprovalRequest: approvalRequest,
+  RevocationRequest: revocationRequest,
   Grant: grant,
   Job: job,
   Lease: lease,
@@ -196,6 +231,7 @@ export const components = {
     grants: z.array(grant),
     cursor: text.describe("There when more may follow").exactOptional(),
   }),
+  RevocationAnswer: revocation,
   DecisionAnswer: z.object({
     allowed: z.boolean(),
     rule: text.describe("The rule that allows it").exactOptional(),

@@ -3,7 +3,7 @@ import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { Change } from "@stint/broker/relay";
 import * as z from "zod/mini";
 import type { StreamEvent } from "./audit/record.ts";
-import { DENIAL_PREFIX } from "./store/keys.ts";
+import { DENIAL_PREFIX, ROLE_ITEM } from "./store/keys.ts";
 
 const text = z.string();
 const run = { pipeline: text, issuer: text, run: text, attempt: text };
@@ -18,8 +18,11 @@ const tombstone = z.object({
   end: jobEnd,
   audit: z.object({ actor: z.object({ id: text }) }),
 });
-const denial = z.object({ role: text });
+const ofRole = z.object({ role: text });
 const grant = z.object({ grant: z.object({ id: text }) });
+const retried = z.object({
+  grant: z.object({ id: text, targets: z.record(text, z.object({ role: z.optional(text) })) }),
+});
 
 type Image = Readonly<Record<string, AttributeValue>>;
 
@@ -60,12 +63,21 @@ function readerOf(
   before: Image,
 ): ((item: unknown) => Omit<Change, "id">) | undefined {
   if (image.sk?.S?.startsWith(DENIAL_PREFIX) === true && before.sk === undefined)
-    return (item) => ({ denial: denial.parse(item) });
+    return (item) => ({ denial: ofRole.parse(item) });
   if (image.end !== undefined && before.end === undefined)
     return (item) => {
       const { end, audit } = tombstone.parse(item);
       return { end: { of: end, actor: { kind: "webhook", id: audit.actor.id } } };
     };
+  // Whoever asks for a try asks for nothing more: what must be looked at follows from the change.
+  if (stateOf(image) === "ending" && retriesOf(image) !== retriesOf(before))
+    return (item) => {
+      const { id, targets } = retried.parse(item).grant;
+      const roles = Object.values(targets).flatMap(({ role }) => role ?? []);
+      return { check: [...new Set(roles)], ...(mustBeCleared(image) ? { clear: id } : {}) };
+    };
+  if (image.sk?.S === ROLE_ITEM && hardOf(image) !== hardOf(before))
+    return (item) => ({ check: [ofRole.parse(item).role] });
   if (stateOf(image) === "ending" && stateOf(before) !== "ending" && mustBeCleared(image))
     return (item) => ({ clear: grant.parse(item).grant.id });
   if (stateOf(image) === "ended" && stateOf(before) !== "ended")
@@ -73,6 +85,8 @@ function readerOf(
   return undefined;
 }
 
+const retriesOf = (image: Image): string | undefined => image.grant?.M?.retries?.N;
+const hardOf = (image: Image): string | undefined => image.hard?.M?.at?.N;
 const mustBeCleared = (image: Image): boolean =>
   Object.values(image.grant?.M?.targets?.M ?? {}).some(
     (target) => target.M?.revocability?.S === "immediate",

@@ -80,6 +80,7 @@ const full: AuditRecord = {
   error: "Throttling",
   targetGone: true,
   timeToDeadMs: 1_500,
+  count: 12,
 };
 
 const item = (audit: unknown) =>
@@ -346,6 +347,7 @@ describe("a Parquet file", () => {
       error: "Throttling",
       target_gone: "true",
       time_to_dead_ms: "1500",
+      grant_count: "12",
     });
   });
 

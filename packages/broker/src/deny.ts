@@ -1,5 +1,5 @@
 import type { Actor } from "@stint/core/audit";
-import { covers, exceeds, type ListPlan, planList, type Watermark } from "@stint/core/deny-list";
+import { covers, exceeds, type ListPlan, planList } from "@stint/core/deny-list";
 import { type Deps, type Keeping, roleRecord } from "./deps.ts";
 import { endDenied, endGrant, inTurns, stickEnd } from "./ending.ts";
 import type { Denial, Denials, Grants, LiveGrants, Look, RoleState, Roles } from "./ports.ts";
@@ -30,18 +30,29 @@ export async function writeDenials(deps: Denying, role: string, look: Look): Pro
     const plan = await planOf(deps, role, denials, state, now);
     const rests = await deps.denyList.read(role);
     const done = covers(rests, plan.listed) && !(look === "tidy" && exceeds(rests, plan.listed));
-    const until = Math.max(state.until ?? 0, plan.watermark?.until ?? 0, ...untils(plan.denied));
+    const until = Math.max(
+      state.until ?? 0,
+      state.hard?.until ?? 0,
+      plan.watermark?.until ?? 0,
+      ...untils(plan.denied),
+    );
+    const marked = plan.watermark !== undefined && plan.watermark.at !== state.watermark?.at;
     // Noted ahead of the write: who stops after it leaves a role that the sweeper looks at each minute.
-    if (until > (state.until ?? 0) || plan.watermark?.at !== state.watermark?.at)
+    if (until > (state.until ?? 0) || marked)
       await deps.store.noteRole(
         role,
         { until, ...(plan.watermark === undefined ? {} : { watermark: plan.watermark }) },
-        plan.watermark !== undefined && plan.watermark.at !== state.watermark?.at
-          ? roleRecord(deps, "role.watermarked", role, REVOKER, now)
-          : undefined,
+        marked ? roleRecord(deps, "role.watermarked", role, REVOKER, now) : undefined,
       );
     if (!done) {
       if (!(await deps.denyList.write(role, plan.listed))) return targetGone(deps, role, denials);
+      // One that was ordered is noted already: what is told is that it rests on the role.
+      if (plan.listed.watermark === state.hard?.at && rests?.watermark !== plan.listed.watermark)
+        await deps.store.noteRole(
+          role,
+          { until },
+          roleRecord(deps, "role.watermarked", role, REVOKER, deps.ambient.now()),
+        );
       await tellIfRestored(deps, role, plan, rests?.ids ?? [], until);
     }
     await deniedNow(deps, role, plan.denied.filter(isNew), plan.listed.ids);
@@ -52,12 +63,6 @@ export async function writeDenials(deps: Denying, role: string, look: Look): Pro
 
 const untils = (denials: readonly Denial[]): number[] => denials.map(({ until }) => until);
 
-/** Of two watermarks the later one covers both. */
-function watermarkOf({ watermark, hard }: RoleState): Watermark | undefined {
-  if (hard === undefined || (watermark !== undefined && watermark.at >= hard.at)) return watermark;
-  return { at: hard.at, until: Math.max(hard.until, watermark?.until ?? 0) };
-}
-
 async function planOf(
   deps: Denying,
   role: string,
@@ -65,7 +70,8 @@ async function planOf(
   state: RoleState,
   now: number,
 ): Promise<ListPlan<Denial>> {
-  const room = { capacity: deps.denyList.capacity, now, watermark: watermarkOf(state) };
+  const { watermark, hard } = state;
+  const room = { capacity: deps.denyList.capacity, now, watermark, hard };
   const plan = planList(denials, room);
   if (plan.lapsing.length === 0) return plan;
   // Read after the denials: who lives is asked only where it would be hit, and the cost of it is one query.

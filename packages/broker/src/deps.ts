@@ -16,10 +16,13 @@ import type {
   Ambient,
   Clearing,
   ClearRequests,
+  Denials,
   DenyList,
   DirtyRoles,
   Grants,
+  HardOrders,
   Lists,
+  LiveGrants,
   Notes,
   Openings,
   Prober,
@@ -55,6 +58,13 @@ export type Keeping<S = Grants> = Around & { readonly store: S };
 export type Issuing = Keeping<Grants & Openings & Notes & Lists> &
   Pick<Deps, "policy" | "target" | "keys"> & { readonly schedules: Schedules };
 
+/** What turns a caller away by the rules, and says so. */
+export type Judging = Keeping<Notes> & Pick<Deps, "policy">;
+
+/** What ends others' grants, or has an end tried again. */
+export type Revoking = Judging &
+  Keeping<Grants & Lists & LiveGrants & HardOrders & Pick<Denials, "denial">>;
+
 type Around = Pick<Deps, "config" | "ambient">;
 
 const stamp = (deps: Around, now: number) => ({
@@ -78,7 +88,7 @@ export const changeRecord = (
 /** A decision that changes nothing: a refusal, a read, a dry run. */
 export const decisionRecord = (
   deps: Around,
-  fact: "grant.refused" | "grant.read" | "decision.made",
+  fact: "grant.refused" | "grant.read" | "decision.made" | "revocation.ordered",
   principal: Principal,
   now: number,
   details: {
@@ -89,6 +99,9 @@ export const decisionRecord = (
     readonly code?: Code;
     readonly why?: string;
     readonly reason?: string;
+    readonly role?: string;
+    readonly count?: number;
+    readonly error?: string;
   },
 ): AuditRecord => {
   const { profile, grant, token, decision, ...rest } = details;
@@ -124,11 +137,12 @@ export const decisionRecord = (
 /** The record of what became of a role. */
 export const roleRecord = (
   deps: Around,
-  fact: "role.restored" | "role.watermarked" | "role.gone",
+  fact: "role.restored" | "role.watermarked" | "role.gone" | "role.hard_revoked",
   role: string,
   actor: Actor,
   now: number,
-): AuditRecord => ({ ...stamp(deps, now), fact, actor, role });
+  details: Pick<Details, "reason" | "tokenHash"> = {},
+): AuditRecord => ({ ...stamp(deps, now), fact, actor, role, ...details });
 
 /** The record of what a pipeline reported. */
 export const jobRecord = (

@@ -4,6 +4,7 @@ import {
   due,
   type EndReason,
   end as ended,
+  finish,
   type Grant,
   issuedBy,
   proved,
@@ -50,6 +51,24 @@ export async function endGrant(
   return settle(deps, id, (grant, now) => ended(grant, why, now), actor, details);
 }
 
+/** As `endGrant`; undefined unless it was this very call that ended it. */
+export async function endLive(
+  deps: Keeping,
+  id: string,
+  why: EndReason,
+  actor: Actor,
+  details: Details,
+): Promise<Grant | undefined> {
+  let mine: Grant | undefined;
+  const transition = (grant: Grant, now: number) => {
+    const after = ended(grant, why, now);
+    mine = after === grant ? undefined : after;
+    return after;
+  };
+  const stored = await settle(deps, id, transition, actor, details);
+  return stored?.grant === mine ? mine : undefined;
+}
+
 /** What the table alone says about a grant whose time has come. */
 export async function endIfDue(
   deps: Keeping,
@@ -77,7 +96,11 @@ export async function retryEnd(
   id: string,
   actor: Actor,
 ): Promise<Stored | undefined> {
-  return settle(deps, id, retry, actor, {});
+  const again = (grant: Grant, now: number) => {
+    const finished = finish(grant, now);
+    return finished === grant ? retry(grant, now) : finished;
+  };
+  return settle(deps, id, again, actor, {});
 }
 
 /** What there is to tell of a change. A later look at a grant that goes on as it was tells nothing. */
@@ -235,7 +258,7 @@ export async function sweep(deps: Sweeping): Promise<number> {
 }
 
 /** A walk that holds no more than a batch at a time. One thing that fails must not keep those after it alive. */
-const batches =
+export const batches =
   (size: number, failures: unknown[]) =>
   async <T>(all: AsyncIterable<T>, work: (one: T) => Promise<unknown>): Promise<void> => {
     const batch: T[] = [];

@@ -1,14 +1,14 @@
 import { actorOf } from "@stint/core/audit";
 import type { Action } from "@stint/core/decision";
 import { GrantError } from "@stint/core/error";
-import { approve as approved, type Grant, refuse } from "@stint/core/grant";
+import { approve as approved, type Grant, isLive, refuse } from "@stint/core/grant";
 import { decide, eligible } from "@stint/core/policy/decide";
 import type { Caller, Principal } from "@stint/core/principal";
-import { changeRecord, decisionRecord, type Issuing } from "./deps.ts";
-import { endGrant, endIfDue } from "./ending.ts";
+import { changeRecord, decisionRecord, type Issuing, type Judging, type Revoking } from "./deps.ts";
+import { endDenied, endGrant, endIfDue, retryEnd } from "./ending.ts";
 import { actingAs, holds, notFound } from "./holder.ts";
 import type { ListQuery, Page, Stored } from "./ports.ts";
-import { alarmOf } from "./refusal.ts";
+import { alarmOf, type Verified } from "./refusal.ts";
 
 /** One grant, for its holder or for somebody whom a rule lets read its profile. */
 export async function get(deps: Issuing, caller: Caller, id: string): Promise<Grant> {
@@ -43,13 +43,33 @@ export async function remove(deps: Issuing, caller: Caller, id: string): Promise
     return (after ?? stored).grant;
   }
   if (caller.kind === "holder") throw notFound(id);
-  if (!(await judged(deps, caller.principal, "revoke", grant))) {
-    const may = decide(deps.policy, asking("read", caller.principal, grant, deps.ambient.now()));
-    if (!may.allowed) throw notFound(id);
-    throw new GrantError("refused", "no rule lets you revoke grants of this profile");
-  }
+  await mustRevoke(deps, caller.principal, grant);
   const after = await endGrant(deps, id, "revoked", actorOf(caller.principal));
   return (after ?? stored).grant;
+}
+
+/** @throws GrantError refused, or grant_not_found where the caller may not even know of it */
+async function mustRevoke(deps: Judging, principal: Principal, grant: Grant): Promise<void> {
+  if (await judged(deps, principal, "revoke", grant)) return;
+  const may = decide(deps.policy, asking("read", principal, grant, deps.ambient.now()));
+  if (!may.allowed) throw notFound(grant.id);
+  throw new GrantError("refused", "no rule lets you revoke grants of this profile");
+}
+
+/** An end that is not done is tried again now, for the grant's principal or somebody whom a rule lets revoke. */
+export async function retry(deps: Revoking, caller: Verified, id: string): Promise<Grant> {
+  const stored = await deps.store.find(id);
+  if (stored === undefined) throw notFound(id);
+  if (!holds(caller, stored.grant)) await mustRevoke(deps, caller.principal, stored.grant);
+  if (stored.grant.state !== "ending")
+    throw new GrantError("wrong_state", `grant ${id} is ${stored.grant.state}, not ending`, {
+      hint: isLive(stored.grant) ? "to end it: DELETE /v1/grants/{id}" : "there is nothing to do",
+    });
+  const actor = actorOf(caller.principal);
+  const after = (await retryEnd(deps, id, actor)) ?? stored;
+  // Where all of it is denied and only nobody said so, no worker would find anything to do.
+  if (!(await endDenied(deps, after, actor))) return after.grant;
+  return ((await deps.store.find(id)) ?? after).grant;
 }
 
 export interface ApprovalRequest {
@@ -120,7 +140,7 @@ const asking = (action: Action, principal: Principal, grant: Grant, now: number)
 
 /** Decides, and records a refusal. */
 async function judged(
-  deps: Issuing,
+  deps: Judging,
   principal: Principal,
   action: Action,
   grant: Grant,

@@ -150,6 +150,11 @@ export interface Roles {
   ): Promise<void>;
 }
 
+export interface HardOrders {
+  /** Never moved back: where a later one stands, that one does. */
+  orderHard(role: string, hard: Watermark, record: AuditRecord): Promise<void>;
+}
+
 export interface LiveGrants {
   /** Ids of grants that have sessions of the role, or may have them any moment. Strongly consistent. */
   liveOf(role: string): AsyncIterable<string>;
@@ -171,11 +176,16 @@ export type Store = Grants &
   Denials &
   Proofs &
   Roles &
+  HardOrders &
   LiveGrants &
   Denied;
 
 export interface ListQuery {
   readonly state?: Grant["state"];
+  /** Only those that may still be claimed, minted or used. */
+  readonly live?: true;
+  /** Only those that were created then or later, epoch ms. */
+  readonly since?: number;
   readonly stuck?: boolean;
   readonly job?: string;
   readonly limit: number;

@@ -9,9 +9,11 @@ export interface Change {
   readonly id: string;
   /** A denial that has just been written. */
   readonly denial?: Pick<Denial, "role">;
+  /** Roles whose lists somebody wants looked at now. */
+  readonly check?: readonly string[];
   /** A tombstone that has just been written, and who reported it. */
   readonly end?: { readonly of: JobEnd; readonly actor: Actor };
-  /** A grant that has just begun to end, with something that must be taken away. */
+  /** A grant that has just begun to end, or whose end somebody wants tried, with something that must be taken away. */
   readonly clear?: string;
   /** A grant that has just ended: what its schedule was for is done. */
   readonly ended?: string;
@@ -37,12 +39,14 @@ export async function relay(
   const follow = (id: string, work: Promise<unknown>) =>
     work.catch((error: unknown) => failed.set(id, error));
   const ends = changes.flatMap(({ id, end }) => (end === undefined ? [] : [{ id, end }]));
+  const checks = changes.flatMap(({ id, check = [] }) => check.map((role) => ({ id, role })));
   const clears = changes.flatMap(({ id, clear }) => (clear === undefined ? [] : [{ id, clear }]));
   const over = changes.flatMap(({ id, ended }) => (ended === undefined ? [] : [{ id, ended }]));
 
   await inTurns([...denied(changes)], WIDTH, ([role, { first, last }]) =>
     follow(first, deps.dirty.mark(role, last, "new")),
   );
+  await inTurns(checks, WIDTH, ({ id, role }) => follow(id, deps.dirty.mark(role, id, "check")));
   await inTurns(clears, WIDTH, ({ id, clear }) => follow(id, deps.clears.ask(clear)));
   await inTurns(ends, WIDTH, ({ id, end }) => follow(id, endJob(deps, end.of, end.actor)));
   await inTurns(over, WIDTH, ({ id, ended }) => follow(id, deps.schedules.remove(ended)));

@@ -10,6 +10,7 @@ import type { JobKey, Personal } from "@stint/core/principal";
 import type { Revocability } from "@stint/core/profile";
 import { iso } from "@stint/core/time";
 import type { Credentials } from "./ports.ts";
+import type { Hit, Revocation } from "./revocations.ts";
 
 /** A grant as the API tells it: times in ISO 8601, no secret. */
 export interface GrantView {
@@ -113,3 +114,20 @@ export const credentialsView = (
       { ...of, expiration: iso(of.expiration) },
     ]),
   );
+
+/** What became of an order of revocation, or would. */
+export interface RevocationView {
+  readonly count: number;
+  readonly lapsing: ReadonlyArray<{
+    readonly grant: string;
+    readonly target: string;
+    readonly until: string;
+  }>;
+  readonly hits?: readonly Hit[];
+}
+
+export const revocationView = ({ count, lapsing, hits }: Revocation): RevocationView => ({
+  count,
+  lapsing: lapsing.map((one) => ({ ...one, until: iso(one.until) })),
+  ...(hits === undefined ? {} : { hits }),
+});

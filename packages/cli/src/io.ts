@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
 import { sleepFor } from "@stint/client/retry";
 import type { Fetch } from "@stint/client/send";
 
@@ -15,6 +16,8 @@ export interface Io {
   readonly stdout: Out;
   readonly stderr: Out;
   readonly stdin: { readonly isTTY?: boolean };
+  /** Asks whoever sits at the terminal for a line; an empty one where they go away. */
+  readonly ask: (question: string) => Promise<string>;
   readonly fetch: Fetch;
   /** Epoch ms. */
   readonly now: () => number;
@@ -39,11 +42,25 @@ export interface Io {
   readonly list: (path: string) => Promise<readonly string[]>;
 }
 
+/** On stderr, since stdout is for data. */
+const askLine = (question: string): Promise<string> =>
+  new Promise((resolve) => {
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    // Ctrl-C and Ctrl-D are no answer, and must not leave anybody waiting for one.
+    terminal.once("close", () => resolve(""));
+    terminal.once("SIGINT", () => terminal.close());
+    terminal.question(question, (line) => {
+      resolve(line);
+      terminal.close();
+    });
+  });
+
 export const processIo = (): Io => ({
   env: process.env,
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
+  ask: askLine,
   fetch: (url, init) => fetch(url, init),
   now: Date.now,
   random: Math.random,

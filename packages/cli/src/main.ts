@@ -9,6 +9,7 @@ import { registerDoctor } from "./commands/doctor.ts";
 import { registerExec } from "./commands/exec.ts";
 import { registerGrants } from "./commands/grants.ts";
 import { registerPolicy } from "./commands/policy.ts";
+import { registerRevocations } from "./commands/revocations.ts";
 import { registerWhoami } from "./commands/whoami.ts";
 import { EXIT } from "./failure.ts";
 import { wantsJson } from "./format.ts";
@@ -97,6 +98,7 @@ Exit codes:
     );
   registerExec(stint, context);
   registerGrants(stint, context);
+  registerRevocations(stint, context);
   registerApprovals(stint, context);
   registerPolicy(stint, context);
   registerAudit(stint, context);

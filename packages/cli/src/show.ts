@@ -37,11 +37,22 @@ export const grantFacts = (grant: GrantView): string =>
     ],
   ]);
 
-export const grantTable = (io: Io, grants: readonly GrantView[]): string =>
-  table(
+/** Errors have a column only where there are some. */
+export function grantTable(io: Io, grants: readonly GrantView[]): string {
+  const fail = grants.some(({ error }) => error !== undefined);
+  return table(
     io,
     io.stdout,
-    ["grant", "profile", "state", "principal", "ends", "dead by", "why"],
+    [
+      "grant",
+      "profile",
+      "state",
+      "principal",
+      "ends",
+      "dead by",
+      "why",
+      ...(fail ? ["error"] : []),
+    ],
     grants.map((grant) => [
       grant.id,
       grant.profile,
@@ -50,8 +61,10 @@ export const grantTable = (io: Io, grants: readonly GrantView[]): string =>
       grant.endsAt,
       grant.deadBy,
       grant.why,
+      ...(fail ? [grant.error] : []),
     ]),
   );
+}
 
 interface Holding {
   readonly grant: GrantView;

@@ -20,6 +20,8 @@ export interface World {
 export interface WorldOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly tty?: boolean;
+  /** What whoever sits at the terminal answers. */
+  readonly answer?: string;
   readonly now?: number | (() => number);
   /** Instead of a random one. */
   readonly secret?: string;
@@ -46,6 +48,11 @@ export function world(options: WorldOptions = {}): World {
       stdout: { write: (text) => out.push(text), isTTY: tty },
       stderr: { write: (text) => err.push(text), isTTY: tty },
       stdin: { isTTY: tty },
+      ask: async (question) => {
+        err.push(question);
+        if (options.answer === undefined) throw new Error(`nobody was to be asked: ${question}`);
+        return options.answer;
+      },
       fetch: (url, init) => fetch(url, init),
       now: typeof now === "number" ? () => now : now,
       random: () => 0.5,

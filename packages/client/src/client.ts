@@ -11,6 +11,8 @@ import type {
   GrantRequest,
   GrantView,
   Health,
+  RevocationAnswer,
+  RevocationRequest,
 } from "./types.ts";
 
 /** Where a caller's token comes from: the token, or a function asked anew for each operation. */
@@ -75,6 +77,14 @@ export interface StintClient {
   release(grant: string, options?: CallOptions): Promise<GrantView>;
   /** Ends somebody else's grant, where a rule allows it. Safe to repeat. */
   revoke(grant: string, options?: CallOptions): Promise<GrantView>;
+  /**
+   * Ends everything that matches and that the caller may revoke. One that cannot be finished at once is repeated as
+   * every call is that is answered 503, and goes on with the rest: what is answered is about the last try.
+   * @throws StintError `refused`, `invalid_request`; `unavailable`, whose `ended` says how many grants did
+   */
+  revokeAll(order: RevocationRequest, options?: CallOptions): Promise<RevocationAnswer>;
+  /** Has an end that is not done tried again now. @throws StintError `wrong_state`, `grant_not_found` */
+  retry(grant: string, options?: CallOptions): Promise<GrantView>;
   /** @throws StintError `refused` for one's own grants, `grant_changed`, `wrong_state` */
   approve(grant: string, reason: string, options?: CallOptions): Promise<GrantView>;
   /** Refuses a grant that waits for approval. */
@@ -139,6 +149,14 @@ export function createClient(options: ClientOptions): StintClient {
     },
     release: async (grant, options) => grantIn(await send("DELETE", path(grant), { ...options })),
     revoke: async (grant, options) => grantIn(await send("DELETE", path(grant), { ...options })),
+    async revokeAll(order, options) {
+      const answer = await send("POST", "/v1/revocations", { body: { ...order }, ...options });
+      if (typeof answer.count !== "number") throw badAnswer("count");
+      if (!Array.isArray(answer.lapsing)) throw badAnswer("lapsing");
+      return answer as unknown as RevocationAnswer; // checked as far as grantIn checks
+    },
+    retry: async (grant, options) =>
+      grantIn(await send("POST", path(grant, "/retry"), { ...options })),
     approve: (grant, reason, options) => approval(send, grant, "approve", reason, options),
     refuse: (grant, reason, options) => approval(send, grant, "refuse", reason, options),
     async wait(grant, { intervalMs = 2_000, ...options } = {}) {

@@ -8,6 +8,7 @@ export interface StintErrorFields {
   readonly title?: string;
   readonly hint?: string;
   readonly explanation?: Explanation;
+  readonly ended?: number;
   readonly requestId?: string;
   readonly cause?: unknown;
 }
@@ -37,6 +38,8 @@ export class StintError extends Error {
   readonly hint: string | undefined;
   /** For `refused`: the nearest rule and what of it did not hold. */
   readonly explanation: Explanation | undefined;
+  /** For `unavailable`, of an order of revocation that could not be finished: how many grants it ended. */
+  readonly ended: number | undefined;
   /** Names the request in the server's logs. */
   readonly requestId: string | undefined;
 
@@ -49,6 +52,7 @@ export class StintError extends Error {
     this.title = fields.title;
     this.hint = fields.hint;
     this.explanation = fields.explanation;
+    this.ended = fields.ended;
     this.requestId = fields.requestId;
   }
 }
@@ -77,6 +81,7 @@ export function errorOf(status: number, body: unknown, requestId: string | undef
     title: body.title,
     ...(typeof body.hint === "string" ? { hint: body.hint } : {}),
     ...(isRecord(body.explanation) ? { explanation: body.explanation } : {}),
+    ...(typeof body.ended === "number" ? { ended: body.ended } : {}),
     ...(id === undefined ? {} : { requestId: id }),
   });
 }

@@ -154,6 +154,8 @@ export interface Problem {
   readonly code: string;
   readonly detail: string;
   readonly hint?: string;
+  /** Of an order of revocation that could not be finished: how many grants ended. */
+  readonly ended?: number;
   readonly requestId: string;
   readonly explanation?: Explanation;
 }
@@ -204,6 +206,42 @@ export interface GrantFilters {
 export interface GrantPage {
   readonly grants: readonly GrantView[];
   readonly cursor?: string;
+}
+
+/** What an order of revocation is about: at most one of `profile`, `principal`, `role`; without any, everything. */
+export interface RevocationRequest {
+  readonly profile?: string;
+  /** A principal's id. */
+  readonly principal?: string;
+  /** ARN of a target role. */
+  readonly role?: string;
+  /** With `role`: every session of it that was issued until now, also those that Stint knows nothing of. */
+  readonly hard?: boolean;
+  /** Only count: nothing ends. */
+  readonly dryRun?: boolean;
+  /** For the audit log. */
+  readonly reason?: string;
+}
+
+/** A lease that nobody can end early. */
+export interface LapsingLease {
+  readonly grant: string;
+  readonly target: string;
+  /** When it is over, ISO 8601. */
+  readonly until: string;
+}
+
+/** The answer to an order of revocation. */
+export interface RevocationAnswer {
+  /** How many grants it ended, or would have. */
+  readonly count: number;
+  readonly lapsing: readonly LapsingLease[];
+  /** Of a hard one: every grant with sessions of the role. */
+  readonly hits?: ReadonlyArray<{
+    readonly grant: string;
+    readonly profile: string;
+    readonly principal: string;
+  }>;
 }
 
 /** The answer to a dry run. */

@@ -274,3 +274,36 @@ test("asking for health sends no token", async () => {
   expect(await stint.health()).toEqual({ status: "ok", audience: "a" });
   expect(api.calls[0]?.headers.authorization).toBeUndefined();
 });
+
+describe("ends that somebody else wants", () => {
+  test("send the order as it is, and return what became of it", async () => {
+    const lapsing = [{ grant: ID, target: "db", until: "2026-11-22T10:20:00.000Z" }];
+    await using api = await serve(() => ({ status: 202, body: { count: 3, lapsing } }));
+    const stint = createClient({ url: api.url, token: "oidc", retry });
+    expect(await stint.revokeAll({ profile: "orders" })).toEqual({ count: 3, lapsing });
+    expect(api.calls[0]).toMatchObject({
+      method: "POST",
+      url: "/v1/revocations",
+      body: { profile: "orders" },
+    });
+  });
+
+  test("say how many ended where the order could not be finished", async () => {
+    await using api = await serve(() => problem(503, "unavailable", { ended: 7 }));
+    const stint = createClient({ url: api.url, token: "oidc", retry: { ...retry, attempts: 1 } });
+    expect(await errorFrom(stint.revokeAll({}))).toMatchObject({ code: "unavailable", ended: 7 });
+  });
+
+  test("are no ends where the answer is nobody's", async () => {
+    await using api = await serve(() => ({ status: 202, body: { lapsing: [] } }));
+    const stint = createClient({ url: api.url, token: "oidc", retry });
+    expect(await errorFrom(stint.revokeAll({}))).toMatchObject({ code: "bad_answer" });
+  });
+
+  test("are tried again by one call", async () => {
+    await using api = await serve(() => ({ status: 202, body: { grant: grant() } }));
+    const stint = createClient({ url: api.url, token: "oidc", retry });
+    expect(await stint.retry(ID)).toEqual(grant());
+    expect(api.calls[0]).toMatchObject({ method: "POST", url: `/v1/grants/${ID}/retry` });
+  });
+});

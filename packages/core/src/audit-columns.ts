@@ -41,6 +41,8 @@ const OUTCOME_OF: Record<Fact, Outcome> = {
   "grant.ended": "change",
   "job.ended": "change",
   "run.ended": "change",
+  "revocation.ordered": "allowed",
+  "role.hard_revoked": "allowed",
   "grant.stuck": "change",
   "grant.retried": "allowed",
   "grant.proved": "change",
@@ -217,5 +219,11 @@ export const AUDIT_COLUMNS: readonly AuditColumn[] = [
     "number",
     "From the fact that ended the grant to the proof that its credentials are dead, ms",
     (r) => r.timeToDeadMs,
+  ),
+  column(
+    "grant_count",
+    "number",
+    "How many grants an order of revocation ended, or would end",
+    (r) => r.count,
   ),
 ];

@@ -21,6 +21,8 @@ export const FACTS = [
   "decision.made",
   "job.ended",
   "run.ended",
+  "revocation.ordered",
+  "role.hard_revoked",
   "role.restored",
   "role.watermarked",
   "role.gone",
@@ -90,6 +92,8 @@ export interface AuditRecord {
   readonly targetGone?: true;
   /** From the fact that ended the grant to the proof that its credentials are dead, ms. */
   readonly timeToDeadMs?: number;
+  /** How many grants an order of revocation ended, or would end. */
+  readonly count?: number;
 }
 
 export interface Stamp {

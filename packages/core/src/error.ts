@@ -23,6 +23,8 @@ export interface Extras {
   /** What the caller can do about it. */
   readonly hint?: string;
   readonly explanation?: Explanation;
+  /** Of many grants that were to end, how many did before it stopped. */
+  readonly ended?: number;
   readonly cause?: unknown;
 }
 
@@ -31,6 +33,7 @@ export class GrantError extends Error {
   readonly code: Code;
   readonly hint: string | undefined;
   readonly explanation: Explanation | undefined;
+  readonly ended: number | undefined;
 
   constructor(code: Code, detail: string, extras: Extras = {}) {
     super(detail, extras.cause === undefined ? undefined : { cause: extras.cause });
@@ -38,5 +41,6 @@ export class GrantError extends Error {
     this.code = code;
     this.hint = extras.hint;
     this.explanation = extras.explanation;
+    this.ended = extras.ended;
   }
 }

@@ -27,10 +27,12 @@ export const eventDetail = z.strictObject({
   principal: z.optional(z.strictObject({ kind: z.string(), id: z.string() })),
   job: z.optional(z.partial(jobRef)),
   rule: z.optional(z.string()),
+  role: z.optional(z.string()),
   why: z.optional(z.string()),
   code: z.optional(z.string()),
   endsAt: z.optional(time),
   deadBy: z.optional(time),
+  count: z.optional(z.int()),
   leases: z.optional(
     z.array(
       z.strictObject({
@@ -47,8 +49,9 @@ export type EventDetail = z.output<typeof eventDetail>;
 
 /** The event that tells of an audit record. */
 export function eventOf(record: AuditRecord): { detailType: string; detail: EventDetail } {
-  const { id, fact, actor, policyVersion, grant, profile, state, principal, job, rule, why, code } =
+  const { id, fact, actor, policyVersion, grant, profile, state, principal, job, rule, role } =
     record;
+  const { why, code, count } = record;
   return {
     detailType: fact,
     detail: {
@@ -63,10 +66,12 @@ export function eventOf(record: AuditRecord): { detailType: string; detail: Even
       principal,
       job,
       rule,
+      role,
       why,
       code,
       endsAt: record.endsAt === undefined ? undefined : iso(record.endsAt),
       deadBy: record.deadBy === undefined ? undefined : iso(record.deadBy),
+      count,
       leases: record.leases?.map(({ target, until, accessKeyId }) => ({
         target,
         until: iso(until),

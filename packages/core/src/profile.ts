@@ -1,5 +1,13 @@
 import type { AdminSecret, PostgresPlace } from "./postgres.ts";
 
+/** The longest that a configuration may let a grant run, be claimed, and wait for its approvers. */
+export const LONGEST = {
+  // Longer than a working day is not "as long as the test runs".
+  grantSeconds: 12 * 3600,
+  claimSeconds: 24 * 3600,
+  approvalSeconds: 168 * 3600,
+} as const;
+
 /** One statement that a profile allows inside an AWS account. `${namespace}` stands for the grant's own prefix. */
 export interface AllowStatement {
   readonly actions: readonly string[];

@@ -106,6 +106,7 @@ export const auditRecordSchema = z.strictObject({
   error: z.exactOptional(text),
   targetGone: z.exactOptional(z.literal(true)),
   timeToDeadMs: z.exactOptional(z.int()),
+  count: z.exactOptional(z.int().check(z.gte(0))),
   // The first half: no field of the type is missing here. The second: what parses is a record.
 } satisfies Record<keyof AuditRecord, z.ZodMiniType>) satisfies z.ZodMiniType<AuditRecord>;
 

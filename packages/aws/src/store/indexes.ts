@@ -2,6 +2,7 @@ import { type DynamoDBClient, QueryCommand } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
 import type { Due, ListQuery, Lists, Page } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
+import type { State } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
 import * as z from "zod/mini";
 import type { Context } from "./context.ts";
@@ -64,16 +65,26 @@ async function duePage(
 
 const POSITION = /^([0-9]{1,15})\.(g[0-9a-z]{15})$/;
 
+/** What `isLive` says of a grant's state. */
+const LIVE = {
+  ":pending": { S: "pending" },
+  ":ready": { S: "ready" },
+  ":opening": { S: "opening" },
+  ":active": { S: "active" },
+} as const satisfies { [S in LiveState as `:${S}`]: { S: S } };
+type LiveState = Exclude<State, "ending" | "ended" | "refused">;
+
 /** Newest first. `from` is the position after which to go on: a caller can choose it, so it is only a position. */
 async function byIndex(
   db: DynamoDBClient,
   table: string,
   index: "byProfile" | "byPrincipal",
   partition: string,
-  { state, stuck, job, limit, from }: ListQuery,
+  { state, live, since, stuck, job, limit, from }: ListQuery,
 ): Promise<Page> {
   const filters = [
     ...(state === undefined ? [] : ["#grant.#state = :state"]),
+    ...(live === undefined ? [] : [`#grant.#state IN (${Object.keys(LIVE).join(", ")})`]),
     ...(stuck === undefined
       ? []
       : [stuck ? "#grant.stuck = :stuck" : "attribute_not_exists(#grant.stuck)"]),
@@ -83,17 +94,19 @@ async function byIndex(
     new QueryCommand({
       TableName: table,
       IndexName: index,
-      KeyConditionExpression: "#partition = :partition",
+      KeyConditionExpression: `#partition = :partition${since === undefined ? "" : " AND createdAt >= :since"}`,
       ScanIndexForward: false,
       Limit: limit,
       ExpressionAttributeNames: {
         "#partition": index,
         ...(filters.length === 0 ? {} : { "#grant": "grant" }),
-        ...(state === undefined ? {} : { "#state": "state" }),
+        ...(state === undefined && live === undefined ? {} : { "#state": "state" }),
       },
       ExpressionAttributeValues: {
         ":partition": { S: partition },
         ...(state === undefined ? {} : { ":state": { S: state } }),
+        ...(live === undefined ? {} : LIVE),
+        ...(since === undefined ? {} : { ":since": { N: String(since) } }),
         ...(stuck === true ? { ":stuck": { BOOL: true } } : {}),
         ...(job === undefined ? {} : { ":job": { S: job } }),
       },

@@ -35,7 +35,7 @@ export const liveKey = (role: string, grant: string): Key => ({
   pk: `ROLE#${role}`,
   sk: `LIVE#${grant}`,
 });
-export const roleKey = (role: string): Key => ({ pk: `ROLE#${role}`, sk: "ROLE" });
+export const roleKey = (role: string): Key => ({ pk: `ROLE#${role}`, sk: ROLE_ITEM });
 export const deliveryKey = (pipeline: string, id: string): Key => ({
   pk: `DELIVERY#${pipeline}#${id}`,
   sk: "DELIVERY",
@@ -45,6 +45,7 @@ export const decisionKey = (id: string): Key => ({ pk: `DECISION#${id}`, sk: "DE
 export const endKey = (end: JobEnd): Key =>
   end.kind === "job.ended" ? jobKey(end.job) : runKey(end);
 
+export const ROLE_ITEM = "ROLE";
 export const DENIAL_PREFIX = "DENY#";
 export const LIVE_PREFIX = "LIVE#";
 /** The partition of the `due` index that holds roles, by when their last denial is over. */

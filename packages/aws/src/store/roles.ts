@@ -1,8 +1,8 @@
 /** Roles: what their lists were written for, and which grants live on them. */
 import { GetItemCommand, QueryCommand, UpdateItemCommand } from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
-import type { Denied, LiveGrants, Roles } from "@stint/broker/ports";
-import { type Context, DAY_SECONDS, keyed, partition } from "./context.ts";
+import type { Denied, HardOrders, LiveGrants, Roles } from "@stint/broker/ports";
+import { type Context, DAY_SECONDS, keyed, partition, unlessRefused } from "./context.ts";
 import { liveItem, roleItem } from "./items.ts";
 import { DENIED_ROLES, LIVE_PREFIX, liveKey, roleKey } from "./keys.ts";
 import { type Item, seconds, toItem } from "./write.ts";
@@ -18,35 +18,69 @@ export const roles = (context: Context): Roles => ({
   },
 
   async noteRole(role, { until, watermark }, record) {
-    // Only what is named is touched: what others want of the role stands beside it.
-    const values: Record<string, Item[string] | undefined> = {
-      role: { S: role },
-      ...(until === undefined
-        ? {}
-        : {
-            until: { N: String(until) },
-            due: { S: DENIED_ROLES },
-            dueAt: { N: String(until) },
-            ttl: { N: String(seconds(until) + DAY_SECONDS) },
-          }),
-      ...(watermark === undefined ? {} : { watermark: { M: toItem(watermark) } }),
-      ...(record === undefined ? {} : { audit: { M: toItem(record) } }),
-    };
-    const names = Object.keys(values);
     await context.db.send(
       new UpdateItemCommand({
         ...keyed(context, roleKey(role)),
-        UpdateExpression: `SET ${names.map((_, i) => `#n${i} = :v${i}`).join(", ")}`,
-        ExpressionAttributeNames: Object.fromEntries(names.map((name, i) => [`#n${i}`, name])),
-        ExpressionAttributeValues: Object.fromEntries(
-          Object.values(values).flatMap((value, i) =>
-            value === undefined ? [] : [[`:v${i}`, value]],
-          ),
-        ),
+        ...setting({
+          role: { S: role },
+          ...(until === undefined ? {} : watchedUntil(until)),
+          ...(watermark === undefined ? {} : { watermark: { M: toItem(watermark) } }),
+          ...(record === undefined ? {} : { audit: { M: toItem(record) } }),
+        }),
       }),
     );
   },
 });
+
+export const hardOrders = (context: Context): HardOrders => ({
+  async orderHard(role, hard, record) {
+    const update = setting({
+      role: { S: role },
+      hard: { M: toItem(hard) },
+      // No lease that runs now is longer. From here on the sweeper looks at the role, whatever becomes of the stream.
+      ...watchedUntil(hard.until),
+      audit: { M: toItem(record) },
+    });
+    await unlessRefused(() =>
+      context.db.send(
+        new UpdateItemCommand({
+          ...keyed(context, roleKey(role)),
+          ...update,
+          ConditionExpression: "attribute_not_exists(#hard) OR #hard.#at < :at",
+          ExpressionAttributeNames: {
+            ...update.ExpressionAttributeNames,
+            "#hard": "hard",
+            "#at": "at",
+          },
+          ExpressionAttributeValues: {
+            ...update.ExpressionAttributeValues,
+            ":at": { N: String(hard.at) },
+          },
+        }),
+      ),
+    );
+  },
+});
+
+/** The role is in the `due` index, as one that the sweeper looks at, until then. */
+const watchedUntil = (until: number): Item => ({
+  until: { N: String(until) },
+  due: { S: DENIED_ROLES },
+  dueAt: { N: String(until) },
+  ttl: { N: String(seconds(until) + DAY_SECONDS) },
+});
+
+/** Only what is named is touched: what others want of the role stands beside it. */
+function setting(values: Item) {
+  const names = Object.keys(values);
+  return {
+    UpdateExpression: `SET ${names.map((_, i) => `#n${i} = :v${i}`).join(", ")}`,
+    ExpressionAttributeNames: Object.fromEntries(names.map((name, i) => [`#n${i}`, name])),
+    ExpressionAttributeValues: Object.fromEntries(
+      Object.values(values).map((value, i) => [`:v${i}`, value]),
+    ),
+  };
+}
 
 export const liveGrants = (context: Context): LiveGrants => ({
   async *liveOf(role) {

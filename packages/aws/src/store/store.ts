@@ -7,7 +7,7 @@ import { due, lists } from "./indexes.ts";
 import { jobGrants, tombstones } from "./jobs.ts";
 import { notes } from "./notes.ts";
 import { openings } from "./openings.ts";
-import { deniedRoles, liveGrants, roles } from "./roles.ts";
+import { deniedRoles, hardOrders, liveGrants, roles } from "./roles.ts";
 
 export const createStore = (context: Context): Store => ({
   ...grants(context),
@@ -21,6 +21,7 @@ export const createStore = (context: Context): Store => ({
   ...roleDenials(context),
   ...proofs(context),
   ...roles(context),
+  ...hardOrders(context),
   ...liveGrants(context),
   ...deniedRoles(context),
 });

@@ -31,7 +31,7 @@ interface ListFlags extends Options {
 }
 
 const ALL = "table, json, env, dotenv or credential-process";
-const LISTED = "table or json";
+export const LISTED = "table or json";
 const plain = ["table", "json"] as const;
 
 /** An SDK runs its `credential_process` again and again: which of the two commands it runs makes the difference. */
@@ -62,7 +62,7 @@ const holding = (command: Command): Command =>
     "for credential-process: of several AWS targets, this one (the first)",
   );
 
-const printGrant = (io: Io, options: Options, grant: GrantView): void =>
+export const printGrant = (io: Io, options: Options, grant: GrantView): void =>
   formatOf(io, options, plain) === "json"
     ? printJson(io, { grant })
     : void io.stdout.write(grantFacts(grant));
@@ -144,18 +144,6 @@ export const registerGrants: Register = (program, { io, json }) => {
     const client = connect(io, options);
     printGrant(io, options, await client.release(grant, grantToken(io, options, grant)));
   });
-
-  formatted(
-    connecting(
-      program
-        .command("revoke")
-        .description("end somebody's grant, where a rule allows it")
-        .argument("<grant>", "its id"),
-    ),
-    LISTED,
-  ).action(async (grant: string, options: Options) =>
-    printGrant(io, options, await connect(io, options).revoke(grant)),
-  );
 };
 
 async function request(

@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { AwsTarget, PostgresTarget, TargetConfig } from "../profile.ts";
+import { LONGEST } from "../profile.ts";
 import { durationSeconds, durationText } from "../time.ts";
 import { unknownVariable } from "./variables.ts";
 
@@ -10,9 +11,6 @@ import { unknownVariable } from "./variables.ts";
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const HINT_DURATION = "write one whole number and one unit, s, m or h: 90s, 20m, 2h";
-
-/** The longest grant: longer than a working day is not "as long as the test runs". */
-const LONGEST_GRANT_SECONDS = 12 * 3600;
 
 const name = z
   .string()
@@ -210,8 +208,8 @@ export const TargetSchema = z.discriminatedUnion("kind", [AwsTargetSchema, Postg
 });
 
 export const DurationSchema = strict({
-  default: duration(60, LONGEST_GRANT_SECONDS),
-  max: duration(60, LONGEST_GRANT_SECONDS),
+  default: duration(60, LONGEST.grantSeconds),
+  max: duration(60, LONGEST.grantSeconds),
 });
 
 const ProfileSchema = strict({
@@ -220,7 +218,7 @@ const ProfileSchema = strict({
   lease: duration(60, 3600)
     .default(900)
     .meta({ description: "Life of one credential unless a request asks for another, 60s to 1h" }),
-  claim: duration(60, 24 * 3600)
+  claim: duration(60, LONGEST.claimSeconds)
     .default(900)
     .meta({ description: "How long a ready grant waits to be claimed" }),
   regions: z
@@ -265,7 +263,7 @@ export const ApprovalSchema = strict({
     .min(1, "must be a whole number from 1 to 20")
     .max(20, "must be a whole number from 1 to 20")
     .default(1),
-  within: duration(60, 168 * 3600)
+  within: duration(60, LONGEST.approvalSeconds)
     .default(8 * 3600)
     .meta({ description: "How long the request waits for its approvers" }),
 });
@@ -279,7 +277,7 @@ export const RuleSchema = strict({
     .min(1, "lists no action")
     .refine((may) => new Set(may).size === may.length, "lists an action twice")
     .default(["request"]),
-  duration: duration(60, LONGEST_GRANT_SECONDS)
+  duration: duration(60, LONGEST.grantSeconds)
     .optional()
     .meta({ description: "Caps the profile's max" }),
   approval: ApprovalSchema.optional(),
