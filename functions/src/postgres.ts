@@ -45,6 +45,7 @@ export const mintPostgres =
       if (!(error instanceof PostgresError)) throw error;
       const { message, hint } = error;
       const told = { cause: error, ...(hint === undefined ? {} : { hint }) };
+      if (error.fault === "grant_ending") throw new GrantError("grant_ended", message, told);
       if (error.fault === "database_gone") throw new TargetGone("target_refused", message, told);
       // A fault that passes is nobody's refusal: the caller may ask again.
       throw new GrantError(error.retryable ? "unavailable" : "target_refused", message, told);

@@ -68,6 +68,13 @@ export const KEYWORDS: Readonly<Record<string, Keyword>> = {
           .flatMap(([name, one]) => mismatches(of, one, `${at}.${name}`))
       : [],
   items: (value, of, at) => list(value).flatMap((one, i) => mismatches(of, one, `${at}[${i}]`)),
+  // What fits one of several shapes fits: the one that it comes nearest to says what is wrong.
+  anyOf: (value, of, at) => {
+    const tried = list(of).map((one) => mismatches(one, value, at));
+    return tried.some((wrong) => wrong.length === 0)
+      ? []
+      : (tried.toSorted((a, b) => a.length - b.length)[0] ?? []);
+  },
   description: none,
   examples: none,
   default: none,

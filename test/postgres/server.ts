@@ -5,7 +5,7 @@
  *   await using server = await postgres({ version: 18 });
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import {
   chmodSync,
   chownSync,
@@ -119,14 +119,16 @@ function binaries(version: Version, home: string): string {
   return join(copy, "bin");
 }
 
+/** Below those that the system hands out by itself: a server that is away finds its port free when it is back. */
 async function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  const probe = createServer().once("error", reject);
-  probe.listen(0, "127.0.0.1", () => {
-    const address = probe.address();
-    probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-  });
-  return promise;
+  for (let tries = 0; tries < 100; tries++) {
+    const port = randomInt(10_000, 30_000);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const probe = createServer().once("error", () => resolve(false));
+    probe.listen(port, "127.0.0.1", () => probe.close(() => resolve(true)));
+    if (await promise) return port;
+  }
+  throw new Error("no port is free on loopback");
 }
 
 function certificates(home: string): string {

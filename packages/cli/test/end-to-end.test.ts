@@ -217,7 +217,13 @@ describe("audit query", () => {
     expect(code).toBe(0);
     const { columns, rows } = JSON.parse(out);
     const facts = rows.map((row: readonly unknown[]) => row[columns.indexOf("fact")]);
-    expect(facts).toEqual(["grant.opened", "grant.activated", "grant.ending", "grant.ended"]);
+    expect(facts).toEqual([
+      "grant.opened",
+      "grant.activated",
+      "grant.ending",
+      "grant.ended",
+      "grant.proved",
+    ]);
 
     const denied = await stint(query, { ...env, STINT_AUDIT_BUCKET: "stint-audit" });
     expect(denied.code).toBe(2);

@@ -198,7 +198,7 @@ describe("roles and statements", () => {
 
   test("a profile without targets, a target that allows nothing, an unknown kind", () => {
     expect(told(change("kind: aws", "kind: gcp"))).toEqual([
-      "profiles.orders.targets.aws.kind must be aws",
+      "profiles.orders.targets.aws.kind is not a kind of target",
     ]);
     expect(told(change("actions: [s3:GetObject]", "actions: []"))).toEqual([
       "profiles.orders.targets.aws.allow[0].actions lists no action",
