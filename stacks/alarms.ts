@@ -48,8 +48,9 @@ export function alarms(watched: Watched) {
     description: string,
     metric: Metric,
     limit: Limit,
-    { statistic = "Sum", minutes = 5 }: { statistic?: string; minutes?: number } = {},
+    of: { statistic?: string; minutes?: number; periods?: number } = {},
   ) => {
+    const { statistic = "Sum", minutes = 5, periods = 1 } = of;
     shown.push({ title: name, metric, statistic });
     new aws.cloudwatch.MetricAlarm(`Alarm-${name}`, {
       name: named(name),
@@ -59,7 +60,7 @@ export function alarms(watched: Watched) {
       dimensions: { ...metric.dimensions },
       statistic,
       period: minutes * MINUTE,
-      evaluationPeriods: 1,
+      evaluationPeriods: periods,
       ...(limit.above === undefined
         ? { comparisonOperator: "LessThanThreshold", threshold: limit.below }
         : { comparisonOperator: "GreaterThanThreshold", threshold: limit.above }),
@@ -118,6 +119,7 @@ export function alarms(watched: Watched) {
     "clears-dead": parts.clearsDead,
     "schedules-dead": parts.schedulesDead,
     "sweep-dead": parts.sweepDead,
+    "reconcile-dead": parts.reconcileDead,
     "relay-dead": parts.relayDead,
     "audit-dead": told.dead,
   }))
@@ -154,6 +156,13 @@ export function alarms(watched: Watched) {
     "The sweeper has not run for five minutes: grants end by their schedules alone",
     ofFunction("Invocations", ends.sweep),
     { below: 3 },
+  );
+  alarm(
+    "reconcile-silent",
+    "The reconcile has not run for a day and a half: what has drifted apart stays so",
+    ofFunction("Invocations", ends.reconcile),
+    { below: 1 },
+    { minutes: 12 * 60, periods: 3 },
   );
   for (const [door, made] of Object.entries(all)) {
     alarm(`${door}-errors`, `The function ${door} failed`, ofFunction("Errors", made), {

@@ -20,6 +20,8 @@ export function every(
     readonly rate: string;
     readonly function: sst.aws.Function;
     readonly dead: sst.aws.Queue;
+    /** How long and how often its event is delivered again. */
+    readonly again: { readonly seconds: number; readonly times: number };
   },
 ) {
   const rule = new aws.cloudwatch.EventRule(name, {
@@ -36,8 +38,10 @@ export function every(
     rule: rule.name,
     arn: of.function.arn,
     deadLetterConfig: { arn: of.dead.arn },
-    // The next run looks at all that this one would have: an old one is of no use.
-    retryPolicy: { maximumEventAgeInSeconds: 60, maximumRetryAttempts: 1 },
+    retryPolicy: {
+      maximumEventAgeInSeconds: of.again.seconds,
+      maximumRetryAttempts: of.again.times,
+    },
   });
   new aws.sqs.QueuePolicy(`${name}DeadPolicy`, {
     queueUrl: of.dead.url,

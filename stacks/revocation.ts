@@ -16,6 +16,9 @@ import { deadLetters, workQueue } from "./queues.ts";
 import { named, place } from "./stage.ts";
 import type { Storage } from "./storage.ts";
 
+/** Seconds. */
+const MINUTE = 60;
+
 /** Queues, the Scheduler's group and role, and the boundary: what permissions are about, before there are functions. */
 export function revocationParts() {
   const dirtyDead = deadLetters("DirtyDead", "dirty-dead", true);
@@ -39,6 +42,7 @@ export function revocationParts() {
   });
   const schedulesDead = deadLetters("SchedulesDead", "schedules-dead");
   const sweepDead = deadLetters("SweepDead", "sweep-dead");
+  const reconcileDead = deadLetters("ReconcileDead", "reconcile-dead");
   const relayDead = deadLetters("RelayDead", "relay-dead");
   const group = new aws.scheduler.ScheduleGroup("Schedules", { name: named("grants") });
   const schedulerRole = new aws.iam.Role("SchedulerRole", {
@@ -64,6 +68,7 @@ export function revocationParts() {
     clearsDead,
     schedulesDead,
     sweepDead,
+    reconcileDead,
     relayDead,
     group,
     schedulerRole,
@@ -89,7 +94,32 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
   });
 
   const sweep = declare("sweep", { settings, failures: sweepDead.arn });
-  every("Sweeper", { part: "sweep", rate: "rate(1 minute)", function: sweep, dead: sweepDead });
+  every("Sweeper", {
+    part: "sweep",
+    rate: "rate(1 minute)",
+    function: sweep,
+    dead: sweepDead,
+    // The next run looks at all that this one would have: an old one is of no use.
+    again: { seconds: MINUTE, times: 1 },
+  });
+
+  const reconcile = declare("reconcile", {
+    settings: {
+      ...settings,
+      STINT_SCHEDULE_GROUP: parts.group.name,
+      STINT_EXPIRE_ARN: expire.arn,
+      STINT_SCHEDULER_ROLE_ARN: schedulerRole.arn,
+      STINT_SCHEDULE_DLQ_ARN: schedulesDead.arn,
+    },
+    failures: parts.reconcileDead.arn,
+  });
+  every("Reconcile", {
+    part: "reconcile",
+    rate: "rate(1 day)",
+    function: reconcile,
+    dead: parts.reconcileDead,
+    again: { seconds: 60 * MINUTE, times: 10 },
+  });
 
   const stream = table.nodes.table.streamArn;
   const relay = declare("relay", {
@@ -127,7 +157,7 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
     // Each has sessions on a server of somebody's.
     scalingConfig: { maximumConcurrency: 10 },
   });
-  return { expire, sweep, relay, revoke, clear };
+  return { expire, sweep, reconcile, relay, revoke, clear };
 }
 
 /** What sees that deny lists hold. */

@@ -14,6 +14,7 @@ export const DOORS = [
   "audit",
   "revoke",
   "prove",
+  "reconcile",
   "clear",
   "doctor",
 ] as const;
@@ -53,10 +54,14 @@ export interface Resources<A> {
   readonly schedulerRole: A;
   /** All schedules of the group. */
   readonly schedules: A;
+  /** Where AWS knows no narrower resource. */
+  readonly anything: A;
   /** All roles under `/stint/` in this account. */
   readonly targets: A;
   /** The same in any account: which of them let the broker in is said by their trust. */
   readonly targetsAnywhere: A;
+  /** All roles of this account: one that is gone has no path by which to tell that it was a target. */
+  readonly roles: A;
   /** The role by which another account lets its target roles be written on, in any account. */
   readonly revokersAnywhere: A;
   /** The boundary that a target role of this account carries. */
@@ -131,12 +136,32 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       { actions: ["sqs:SendMessage"], resources: [of.proofQueue] },
       { actions: ["sts:AssumeRole"], resources: [of.revokersAnywhere] },
       { actions: ["iam:GetRolePolicy"], resources: [of.targets] },
+      { actions: ["iam:GetRole"], resources: [of.roles] },
       {
         actions: ["iam:PutRolePolicy"],
         resources: [of.targets],
         // Without it this function could write itself a way out of any role that lies under the path.
         condition: { StringEquals: { "iam:PermissionsBoundary": of.boundary } },
       },
+    ],
+    reconcile: [
+      {
+        actions: [
+          "dynamodb:ConditionCheckItem",
+          "dynamodb:DeleteItem",
+          "dynamodb:GetItem",
+          "dynamodb:PutItem",
+        ],
+        resources: [of.table],
+      },
+      { actions: ["dynamodb:Query"], resources: [of.table, of.index("due")] },
+      {
+        actions: ["scheduler:CreateSchedule", "scheduler:DeleteSchedule", "scheduler:GetSchedule"],
+        resources: [of.schedules],
+      },
+      { actions: ["scheduler:ListSchedules"], resources: [of.anything] },
+      { actions: ["iam:PassRole"], resources: [of.schedulerRole] },
+      markDirty,
     ],
   };
 }
@@ -167,6 +192,14 @@ export const SETTINGS: Readonly<Record<Door, readonly Setting[]>> = {
   audit: ["STINT_AUDIT_BUCKET", "STINT_BUS"],
   revoke: ["STINT_TABLE", "STINT_DIRTY_QUEUE_URL", "STINT_PROOF_QUEUE_URL", "STINT_ACCOUNT"],
   prove: ["STINT_TABLE"],
+  reconcile: [
+    "STINT_TABLE",
+    "STINT_DIRTY_QUEUE_URL",
+    "STINT_SCHEDULE_GROUP",
+    "STINT_EXPIRE_ARN",
+    "STINT_SCHEDULER_ROLE_ARN",
+    "STINT_SCHEDULE_DLQ_ARN",
+  ],
   clear: ["STINT_TABLE", "STINT_CLEAR_QUEUE_URL"],
   doctor: [],
 };
@@ -189,6 +222,8 @@ export const SIZES: Readonly<Record<Door, Size>> = {
   audit: { seconds: 50, megabytes: 512 },
   revoke: { seconds: 20, megabytes: 512 },
   prove: { seconds: 30, megabytes: 512 },
+  // It mints nothing, so the issuing deadline is none of its business: as long as Lambda lets it.
+  reconcile: { seconds: 900, megabytes: 512 },
   clear: { seconds: 120, megabytes: 512 },
   doctor: { seconds: 60, megabytes: 512 },
 };

@@ -18,7 +18,7 @@ import { createDirtyRoles, createPostponing } from "@stint/aws/dirty-roles";
 import { createProber, createProofRequests } from "@stint/aws/proofs";
 import { createRehearsal } from "@stint/aws/rehearsal";
 import { createRevokers } from "@stint/aws/revokers";
-import { createSchedules, createUnscheduling } from "@stint/aws/schedules";
+import { createSchedules, createTimetable, createUnscheduling } from "@stint/aws/schedules";
 import { createSecrets, createTokenKeys } from "@stint/aws/secrets";
 import type { Context } from "@stint/aws/store/context";
 import { denial, proofs, roleDenials } from "@stint/aws/store/denials";
@@ -27,7 +27,14 @@ import { due, lists } from "@stint/aws/store/indexes";
 import { jobGrants, tombstones } from "@stint/aws/store/jobs";
 import { notes } from "@stint/aws/store/notes";
 import { openings } from "@stint/aws/store/openings";
-import { deniedRoles, hardOrders, liveGrants, roles } from "@stint/aws/store/roles";
+import {
+  deniedRoles,
+  hardOrders,
+  knownRoles,
+  liveGrants,
+  lives,
+  roles,
+} from "@stint/aws/store/roles";
 import { createStore } from "@stint/aws/store/store";
 import { stsTarget } from "@stint/aws/sts-target";
 import type { Issuing, Keeping, Revoking } from "@stint/broker/deps";
@@ -154,6 +161,17 @@ export const proving = (outside: Outside) =>
     ...proofs(table),
   }));
 
+/** For what looks for drift. */
+export const reconciling = (outside: Outside) =>
+  keeping(outside, (table) => ({
+    ...finder(table),
+    ...notes(table),
+    ...due(table),
+    ...liveGrants(table),
+    ...knownRoles(table),
+    ...lives(table),
+  }));
+
 /** For what pipelines report. */
 export const reporting = (outside: Outside) => keeping(outside, tombstones);
 
@@ -215,7 +233,7 @@ export const postponingClearsOf = (outside: Outside) =>
     outside.random ?? Math.random,
   );
 
-const schedulesOf = (outside: Outside) =>
+export const schedulesOf = (outside: Outside) =>
   createSchedules(new SchedulerClient(outside.aws), {
     group: setting(outside, "STINT_SCHEDULE_GROUP"),
     target: setting(outside, "STINT_EXPIRE_ARN"),
@@ -225,6 +243,9 @@ const schedulesOf = (outside: Outside) =>
 
 export const unschedulingOf = (outside: Outside) =>
   createUnscheduling(new SchedulerClient(outside.aws), setting(outside, "STINT_SCHEDULE_GROUP"));
+
+export const timetableOf = (outside: Outside) =>
+  createTimetable(new SchedulerClient(outside.aws), setting(outside, "STINT_SCHEDULE_GROUP"));
 
 const issuersOf = ({ issuers, config }: Outside): readonly TrustedIssuer[] =>
   issuers ?? trustedIssuers(config.issuers);
@@ -290,7 +311,7 @@ export const compose = (outside: Outside): App => ({
   deps: {
     ...issuing(outside),
     ...keeping(outside, createStore),
-    schedules: { ...schedulesOf(outside), ...unschedulingOf(outside) },
+    schedules: { ...schedulesOf(outside), ...unschedulingOf(outside), ...timetableOf(outside) },
     denyList: denyListOf(outside),
     dirty: dirtyOf(outside),
     proofs: proofsOf(outside),

@@ -82,9 +82,13 @@ describe.each(Object.entries(WAYS))("%s", (_, read) => {
     expect(wildcards(probe.document)).toEqual([
       `arn:aws:ssm:*:${ACCOUNT}:parameter${PROBE_PARAMETER}`,
     ]);
-    expect(wildcards(revoker?.document)).toEqual(
-      Array(2).fill(`arn:aws:iam::${ACCOUNT}:role${TARGET_PATH}*`),
-    );
+    const targets = `arn:aws:iam::${ACCOUNT}:role${TARGET_PATH}*`;
+    expect(wildcards(revoker?.document)).toEqual([
+      targets,
+      // A role that is gone has no path any more by which it could be asked about.
+      `arn:aws:iam::${ACCOUNT}:role/*`,
+      targets,
+    ]);
     expect(wildcards(revoker?.trust)).toEqual([]);
     // The boundary allows everything once; all its other wildcards only deny.
     const { Statement } = (boundary?.document ?? {}) as { Statement: Array<{ Effect: string }> }; // it equals ours

@@ -62,7 +62,7 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
     const invoked = all().of("functionEventInvokeConfig:FunctionEventInvokeConfig");
     // Whatever is invoked without anybody waiting for the answer: by Scheduler and by rules.
     expect(invoked.map(({ inputs }) => inputs.functionName).toSorted()).toEqual(
-      ["expire", "sweep"].map((door) => `stint-${stage}-${door}`),
+      ["expire", "reconcile", "sweep"].map((door) => `stint-${stage}-${door}`),
     );
     for (const { inputs, name } of invoked)
       expect(queueArns(), name).toContain(inputs.destinationConfig.onFailure.destination);
@@ -234,6 +234,7 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
     for (const name of [
       "stuck",
       "sweeper-silent",
+      "reconcile-silent",
       "refused",
       "policy_error",
       "bus-failures",
@@ -251,6 +252,7 @@ describe.each(["production", "ada"])("the stage %s", (stage) => {
         "webhook",
         "expire",
         "sweep",
+        "reconcile",
         "relay",
         "audit",
         "revoke",

@@ -350,6 +350,7 @@ describe("the bus", () => {
         (fact) =>
           !["grant.approved", "grant.retried", "grant.stuck", "run.ended"].includes(fact) &&
           !fact.startsWith("role.") &&
+          !fact.startsWith("drift.") &&
           !fact.startsWith("revocation."),
       ).toSorted(),
     );

@@ -1,4 +1,5 @@
 import {
+  GetRoleCommand,
   GetRolePolicyCommand,
   type IAMClient,
   NoSuchEntityException,
@@ -44,6 +45,9 @@ export const document = ({ ids, watermark }: Listed): string =>
     ],
   });
 
+/** IAM's words for a role, where it may also mean the policy. In doubt it is the policy: that is looked at further. */
+const NO_ROLE = /^The role with name .+ cannot be found/i;
+
 const dateOf = (ms: number): string => new Date(ms).toISOString().replace(".000Z", "Z");
 
 const statement = <S extends string, C extends z.ZodMiniType>(sid: S, condition: C) =>
@@ -78,12 +82,24 @@ const ours = z.strictObject({
 export type IamOf = (role: string) => IAMClient;
 
 /** The inline policy that denies every session of the grants that it names. */
-export const createDenyList = (iamOf: IamOf): DenyList => ({
-  // An empty list has one id, nobody's: so there is room for one more than beside it.
-  capacity:
-    1 + Math.floor((INLINE_LIMIT - WATERMARK_RESERVE - document({ ids: [] }).length) / ID_LENGTH),
+export const createDenyList = (iamOf: IamOf): DenyList => {
+  /**
+   * Whether a call failed for want of the role. IAM knows no path of a role that is not there, so who may touch those
+   * under ours alone is denied: then the name is looked up, which may be another's by now.
+   */
+  const isGone = async (role: string, error: unknown): Promise<boolean> => {
+    if (error instanceof NoSuchEntityException) return NO_ROLE.test(error.message);
+    if (!(error instanceof Error) || error.name !== "AccessDenied") return false;
+    try {
+      const { Role } = await iamOf(role).send(new GetRoleCommand({ RoleName: roleName(role) }));
+      return Role?.Arn !== undefined && Role.Arn !== role;
+    } catch (failure) {
+      // Where this is not allowed either, the first error says what is wrong.
+      return failure instanceof NoSuchEntityException;
+    }
+  };
 
-  async read(role) {
+  const read: DenyList["read"] = async (role) => {
     try {
       const { PolicyDocument } = await iamOf(role).send(
         new GetRolePolicyCommand({ RoleName: roleName(role), PolicyName: POLICY_NAME }),
@@ -97,28 +113,37 @@ export const createDenyList = (iamOf: IamOf): DenyList => ({
         ...(at === undefined ? {} : { watermark: Date.parse(at) }),
       };
     } catch (error) {
+      if (await isGone(role, error)) return "gone";
       if (error instanceof NoSuchEntityException) return undefined;
       throw error;
     }
-  },
+  };
 
-  async write(role, list) {
-    try {
-      await iamOf(role).send(
-        new PutRolePolicyCommand({
-          RoleName: roleName(role),
-          PolicyName: POLICY_NAME,
-          PolicyDocument: document(list),
-        }),
-      );
-      return true;
-    } catch (error) {
-      // Of what is named here only the role can be missing.
-      if (error instanceof NoSuchEntityException) return false;
-      throw error;
-    }
-  },
-});
+  return {
+    // An empty list has one id, nobody's: so there is room for one more than beside it.
+    capacity:
+      1 + Math.floor((INLINE_LIMIT - WATERMARK_RESERVE - document({ ids: [] }).length) / ID_LENGTH),
+
+    read,
+
+    async write(role, list) {
+      try {
+        await iamOf(role).send(
+          new PutRolePolicyCommand({
+            RoleName: roleName(role),
+            PolicyName: POLICY_NAME,
+            PolicyDocument: document(list),
+          }),
+        );
+        return true;
+      } catch (error) {
+        // Of what is named here only the role can be missing.
+        if (error instanceof NoSuchEntityException || (await isGone(role, error))) return false;
+        throw error;
+      }
+    },
+  };
+};
 
 /** IAM takes the name alone, without the path. */
 function roleName(arn: string): string {

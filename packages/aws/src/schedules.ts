@@ -3,10 +3,12 @@ import {
   CreateScheduleCommand,
   DeleteScheduleCommand,
   GetScheduleCommand,
+  type GetScheduleCommandOutput,
+  ListSchedulesCommand,
   ResourceNotFoundException,
   type SchedulerClient,
 } from "@aws-sdk/client-scheduler";
-import type { Schedules, Unscheduling } from "@stint/broker/ports";
+import type { Schedules, Timetable, Unscheduling } from "@stint/broker/ports";
 
 export interface ScheduleSettings {
   readonly group: string;
@@ -48,7 +50,40 @@ export const createSchedules = (
         new GetScheduleCommand({ Name: grantId, GroupName: settings.group }),
       );
       // Our own earlier attempt, or a schedule that would end the grant at another time.
-      if (existing.ScheduleExpression !== expression || existing.State === "DISABLED") throw error;
+      if (!fires(existing, at)) throw error;
+    }
+  },
+});
+
+const fires = (existing: GetScheduleCommandOutput, at: number): boolean =>
+  existing.ScheduleExpression === atExpression(at) && existing.State !== "DISABLED";
+
+/** What there is, for who looks through all of it. */
+export const createTimetable = (scheduler: SchedulerClient, group: string): Timetable => ({
+  async *all() {
+    let from: string | undefined;
+    do {
+      const page = await scheduler.send(
+        new ListSchedulesCommand({
+          GroupName: group,
+          MaxResults: 100,
+          ...(from === undefined ? {} : { NextToken: from }),
+        }),
+      );
+      for (const { Name } of page.Schedules ?? []) if (Name !== undefined) yield Name;
+      from = page.NextToken;
+    } while (from !== undefined);
+  },
+
+  async check(grantId, at) {
+    try {
+      const existing = await scheduler.send(
+        new GetScheduleCommand({ Name: grantId, GroupName: group }),
+      );
+      return fires(existing, at) ? "right" : "wrong";
+    } catch (error) {
+      if (error instanceof ResourceNotFoundException) return "missing";
+      throw error;
     }
   },
 });

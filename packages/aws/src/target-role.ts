@@ -153,7 +153,10 @@ export const permissionsDocument = (allow: readonly AllowStatement[]): Document 
 /** The role, in another account, that writes deny lists there. Its path is not the targets': the broker may not try it. */
 export const REVOKER_NAME = "stint-revoker";
 
-/** What the revoker may do in an account: read and write inline policies of target roles that carry the boundary. */
+/**
+ * What the revoker may do in an account: read and write inline policies of target roles that carry the boundary, and see
+ * whether a role is there at all, which IAM tells by the name alone.
+ */
 export const revokerDocument = <A>(of: {
   readonly account: string;
   readonly boundary: A;
@@ -164,6 +167,12 @@ export const revokerDocument = <A>(of: {
       Effect: "Allow",
       Action: "iam:GetRolePolicy",
       Resource: `arn:aws:iam::${of.account}:role${TARGET_PATH}*`,
+    },
+    {
+      Sid: "SeeWhichAreGone",
+      Effect: "Allow",
+      Action: "iam:GetRole",
+      Resource: `arn:aws:iam::${of.account}:role/*`,
     },
     {
       Sid: "WriteDenyLists",

@@ -3,6 +3,8 @@ export const ALARMS = {
   deny_list_changed:
     "Somebody else has changed a role's deny list: it was restored, and until then its sessions worked",
   deny_list_full: "A role's deny list is full: the leases with the least time left lapse instead",
+  drift:
+    "The nightly reconcile has put something right that nothing of ours should have left as it was",
   end_failed: "A grant could not be ended by its issuer: schedule and sweeper go on trying",
   policy_error: "A policy failed while it was evaluated: what it was about is refused",
   proof_lost: "A denial will not be proved: its grants stay dead by the ends of their leases",

@@ -1,12 +1,17 @@
 import type { Actor } from "@stint/core/audit";
 import { covers, exceeds, type ListPlan, planList } from "@stint/core/deny-list";
-import { type Deps, type Keeping, roleRecord } from "./deps.ts";
+import { isRunning } from "@stint/core/grant";
+import { type Deps, type Keeping, RECONCILER, roleRecord } from "./deps.ts";
 import { endDenied, endGrant, inTurns, stickEnd } from "./ending.ts";
 import type { Denial, Denials, Grants, LiveGrants, Look, RoleState, Roles } from "./ports.ts";
 
 const REVOKER: Actor = { kind: "revoker", id: "revoker" };
 /** Rounds after which a role that changes all the time is left to the next message. */
 const ROUNDS = 5;
+
+/** Nobody has said yet what becomes of it. */
+const isNew = ({ deniedAt, spared }: Denial): boolean =>
+  deniedAt === undefined && spared === undefined;
 
 export type Denying = Keeping<Grants & Denials & Roles & LiveGrants> &
   Pick<Deps, "denyList" | "proofs">;
@@ -24,12 +29,14 @@ export async function writeDenials(deps: Denying, role: string, look: Look): Pro
       ({ until, spared }) => until > now && spared !== "gone",
     );
     const state = await deps.store.role(role);
-    const isNew = ({ deniedAt, spared }: Denial) => deniedAt === undefined && spared === undefined;
     if (look === "new" && round === 0 && !denials.some(isNew)) return;
 
     const plan = await planOf(deps, role, denials, state, now);
-    const rests = await deps.denyList.read(role);
-    const done = covers(rests, plan.listed) && !(look === "tidy" && exceeds(rests, plan.listed));
+    const found = await deps.denyList.read(role);
+    const rests = found === "gone" ? undefined : found;
+    const tidies = look === "tidy" && exceeds(rests, plan.listed);
+    // IAM may say of a role that was just made that there is none: then the write is taken, and otherwise agrees.
+    const done = found !== "gone" && covers(rests, plan.listed) && !tidies;
     const until = Math.max(
       state.until ?? 0,
       state.hard?.until ?? 0,
@@ -44,10 +51,19 @@ export async function writeDenials(deps: Denying, role: string, look: Look): Pro
         { until, ...(plan.watermark === undefined ? {} : { watermark: plan.watermark }) },
         marked ? roleRecord(deps, "role.watermarked", role, REVOKER, now) : undefined,
       );
+    // Told ahead as well; once, however often the list must be written until it is seen to be short.
+    if (tidies && round === 0)
+      await deps.store.noteRole(
+        role,
+        { until: Math.max(until, now) },
+        roleRecord(deps, "drift.ids_removed", role, RECONCILER, now),
+      );
     if (!done) {
-      if (!(await deps.denyList.write(role, plan.listed))) return targetGone(deps, role, denials);
+      if (!(await deps.denyList.write(role, plan.listed)))
+        return targetGone(deps, role, denials, Math.max(until, now));
       // One that was ordered is noted already: what is told is that it rests on the role.
-      if (plan.listed.watermark === state.hard?.at && rests?.watermark !== plan.listed.watermark)
+      const { watermark } = plan.listed;
+      if (watermark !== undefined && watermark === state.hard?.at && rests?.watermark !== watermark)
         await deps.store.noteRole(
           role,
           { until },
@@ -149,30 +165,41 @@ async function tellIfRestored(
 }
 
 /**
- * There is no role to write on, and so no session of it that could be denied: what ends is ended, and what still
- * lives ends because of it. deadBy stays what it was; nobody has seen these sessions die.
+ * There is no role to write on, and so no session of it that could be denied: what still lives ends because of it, and
+ * what ends is ended. deadBy stays what it was; nobody has seen these sessions die. It is said once: whoever looks again
+ * finds nothing that this could be said of. What was denied before stays so, should the role be made again.
  */
-async function targetGone(deps: Denying, role: string, denials: readonly Denial[]): Promise<void> {
-  deps.ambient.alarm("target_gone", { role });
+async function targetGone(
+  deps: Denying,
+  role: string,
+  denials: readonly Denial[],
+  until: number,
+): Promise<void> {
+  const live = await livingOn(deps, role);
+  if (live.length === 0 && !denials.some(isNew)) return;
+  deps.ambient.alarm("target_gone", { role, live: live.length });
   const now = deps.ambient.now();
-  await deps.store.noteRole(role, {}, roleRecord(deps, "role.gone", role, REVOKER, now));
+  await deps.store.noteRole(role, { until }, roleRecord(deps, "role.gone", role, REVOKER, now));
+  await inTurns(live, 8, (id) => endGrant(deps, id, "target_gone", REVOKER, { targetGone: true }));
+  // Read again: those that have just ended left denials, of which nobody else need be told.
+  const left = await deps.store.denials(role);
   await spare(
     deps,
-    denials.filter(({ spared }) => spared === undefined),
+    left.filter((denial) => denial.until > now && isNew(denial)),
     "gone",
   );
-  await endLiveOf(deps, role);
 }
 
-/** Ends every live grant of a role that is gone. */
-export async function endLiveOf(
-  deps: Keeping<Grants & LiveGrants>,
-  role: string,
-  actor: Actor = REVOKER,
-): Promise<void> {
-  const live: string[] = [];
-  for await (const id of deps.store.liveOf(role)) live.push(id);
-  await inTurns(live, 8, (id) => endGrant(deps, id, "target_gone", actor));
+/** Grants that have sessions of the role, by their own word: a note of a life may have outlived it. */
+async function livingOn(deps: Keeping<Grants & LiveGrants>, role: string): Promise<string[]> {
+  const ids: string[] = [];
+  for await (const id of deps.store.liveOf(role)) ids.push(id);
+  const living: string[] = [];
+  await inTurns(ids, 8, async (id) => {
+    const grant = (await deps.store.find(id))?.grant;
+    if (grant !== undefined && isRunning(grant)) living.push(id);
+  });
+  return living;
 }
 
 /** The list could not be written, and nobody will try soon: each grant that waits for it says so. */

@@ -30,6 +30,7 @@ import type {
   Schedules,
   Store,
   Target,
+  Timetable,
   TokenKeys,
   Unscheduling,
 } from "./ports.ts";
@@ -40,7 +41,7 @@ export interface Deps {
   readonly policy: Policy;
   readonly store: Store;
   readonly target: Target;
-  readonly schedules: Schedules & Unscheduling;
+  readonly schedules: Schedules & Unscheduling & Timetable;
   readonly keys: TokenKeys;
   readonly denyList: DenyList;
   readonly dirty: DirtyRoles;
@@ -66,6 +67,9 @@ export type Revoking = Judging &
   Keeping<Grants & Lists & LiveGrants & HardOrders & Pick<Denials, "denial">>;
 
 type Around = Pick<Deps, "config" | "ambient">;
+
+/** Who puts right at night what has drifted apart. */
+export const RECONCILER: Actor = { kind: "reconciler", id: "reconciler" };
 
 const stamp = (deps: Around, now: number) => ({
   id: deps.ambient.id(),
@@ -137,12 +141,30 @@ export const decisionRecord = (
 /** The record of what became of a role. */
 export const roleRecord = (
   deps: Around,
-  fact: "role.restored" | "role.watermarked" | "role.gone" | "role.hard_revoked",
+  fact:
+    | "role.restored"
+    | "role.watermarked"
+    | "role.gone"
+    | "role.hard_revoked"
+    | "drift.ids_removed",
   role: string,
   actor: Actor,
   now: number,
   details: Pick<Details, "reason" | "tokenHash"> = {},
 ): AuditRecord => ({ ...stamp(deps, now), fact, actor, role, ...details });
+
+/** The record of something of a grant that had drifted. The grant itself may be long forgotten. */
+export const driftRecord = (
+  deps: Around,
+  fact: "drift.schedule_removed" | "drift.life_removed",
+  of: { readonly id: string; readonly grant: Grant | undefined; readonly role?: string },
+  now: number,
+): AuditRecord => ({
+  ...(of.grant === undefined
+    ? { ...stamp(deps, now), fact, actor: RECONCILER, grant: of.id }
+    : changeRecord(deps, of.grant, RECONCILER, now, { fact })),
+  ...(of.role === undefined ? {} : { role: of.role }),
+});
 
 /** The record of what a pipeline reported. */
 export const jobRecord = (

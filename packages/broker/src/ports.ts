@@ -165,6 +165,16 @@ export interface Denied {
   deniedRoles(now: number): AsyncIterable<string>;
 }
 
+export interface KnownRoles {
+  /** Roles that have a list, or had one until a day ago, as the index knows them. */
+  knownRoles(): AsyncIterable<string>;
+}
+
+export interface Lives {
+  /** Takes away the note that a grant lives on a role. False where it does live, or the note is gone already. */
+  removeLife(role: string, grant: string, record: AuditRecord): Promise<boolean>;
+}
+
 /** Everything that the table is asked. */
 export type Store = Grants &
   Openings &
@@ -178,7 +188,9 @@ export type Store = Grants &
   Roles &
   HardOrders &
   LiveGrants &
-  Denied;
+  Denied &
+  KnownRoles &
+  Lives;
 
 export interface ListQuery {
   readonly state?: Grant["state"];
@@ -251,6 +263,13 @@ export interface Unscheduling {
   remove(grantId: string): Promise<void>;
 }
 
+export interface Timetable {
+  /** Names of all schedules, whether they are grants' or somebody else's. */
+  all(): AsyncIterable<string>;
+  /** Whether the grant's schedule ends it at this time. */
+  check(grantId: string, at: number): Promise<"right" | "wrong" | "missing">;
+}
+
 /** The keys under which grant tokens are made: the newest first, at most two. */
 export interface TokenKeys {
   current(): Promise<ReadonlyArray<{ readonly version: string; readonly key: KeyObject }>>;
@@ -258,8 +277,8 @@ export interface TokenKeys {
 
 /** The deny list that rests on a role. */
 export interface DenyList {
-  /** The list as IAM has it, or undefined where there is none or it is not as we write it. */
-  read(role: string): Promise<Listed | undefined>;
+  /** The list as IAM has it, or undefined where there is none or it is not as we write it; `gone` where the role is. */
+  read(role: string): Promise<Listed | "gone" | undefined>;
   /** False where the role itself is gone. */
   write(role: string, list: Listed): Promise<boolean>;
   /** How many ids fit. */

@@ -49,6 +49,11 @@ const OUTCOME_OF: Record<Fact, Outcome> = {
   "role.restored": "change",
   "role.watermarked": "change",
   "role.gone": "change",
+  "drift.schedule_removed": "change",
+  "drift.schedule_made": "change",
+  "drift.schedule_moved": "change",
+  "drift.life_removed": "change",
+  "drift.ids_removed": "change",
 };
 
 /** An error code or an explanation is there only where a caller was turned away. */

@@ -26,6 +26,11 @@ export const FACTS = [
   "role.restored",
   "role.watermarked",
   "role.gone",
+  "drift.schedule_removed",
+  "drift.schedule_made",
+  "drift.schedule_moved",
+  "drift.life_removed",
+  "drift.ids_removed",
 ] as const;
 
 /** Past tense: what happened. `grant.refused` is a request turned away. */

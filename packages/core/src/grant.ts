@@ -171,6 +171,10 @@ export const isLive = (grant: Grant): grant is Pending | Ready | Opening | Activ
   grant.state === "opening" ||
   grant.state === "active";
 
+/** True while a session of it may have to go on working. */
+export const isRunning = (grant: Grant): grant is Opening | Active =>
+  grant.state === "opening" || grant.state === "active";
+
 /** Leases, planned ones included, that have not reached their end. */
 export const running = (leases: Leases, now: number): Lease[] =>
   Object.values(leases).filter((lease) => lease.until > now);

@@ -29,6 +29,7 @@ export const NAMES = {
   tokenKeys: "/stint/token-keys",
   webhookSecrets: "/stint/webhooks/",
   sweepRule: "stint-sweep",
+  reconcileRule: "stint-reconcile",
   boundary: "stint-target",
 } as const;
 
@@ -47,6 +48,7 @@ export const arns = ({ account, region }: Place) => {
     schedulerRole: `arn:aws:iam::${account}:role${FUNCTION_PATH}stint-scheduler`,
     schedules: `arn:aws:scheduler:${region}:${account}:schedule/${NAMES.scheduleGroup}/*`,
     targets: `arn:aws:iam::${account}:role/stint/*`,
+    roles: `arn:aws:iam::${account}:role/*`,
     auditObjects: `arn:aws:s3:::${NAMES.auditBucket}/audit/*`,
     parameter: (name: string) => `arn:aws:ssm:${region}:${account}:parameter${name}`,
     boundary: `arn:aws:iam::${account}:policy/${NAMES.boundary}`,
@@ -58,6 +60,7 @@ export function resources(place: Place): Resources<string> {
   const arn = arns(place);
   return {
     ...arn,
+    anything: "*",
     dirtyQueue: arn.queue(NAMES.dirtyQueue),
     proofQueue: arn.queue(NAMES.proofQueue),
     clearQueue: arn.queue(NAMES.clearQueue),

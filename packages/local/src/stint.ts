@@ -55,6 +55,7 @@ import { doctor } from "@stint/functions/doctor";
 import { expire } from "@stint/functions/expire";
 import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
 import { prove } from "@stint/functions/prove";
+import { reconcile } from "@stint/functions/reconcile";
 import { relay } from "@stint/functions/relay";
 import { revoke } from "@stint/functions/revoke";
 import { sweep } from "@stint/functions/sweep";
@@ -176,6 +177,7 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     audit,
     revoke,
     prove,
+    reconcile,
     clear,
     doctor,
   } satisfies Record<Door, unknown>;
@@ -219,8 +221,14 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
       function: (event) => invoke(door, event),
       reportBatchItemFailures: true,
     });
-  const sweepRule = await scheduleSweep(new EventBridgeClient(admin), arn.function("sweep"));
-  aws.functions.setPolicy(functionName("sweep"), letsRulesIn(arn.function("sweep"), sweepRule));
+  const bridge = new EventBridgeClient(admin);
+  const every = async (rate: string, rule: string, door: Door) => {
+    const target = arn.function(door);
+    const ruleArn = await putRule(bridge, { rate, rule, target });
+    aws.functions.setPolicy(functionName(door), letsRulesIn(target, ruleArn));
+  };
+  await every("rate(1 minute)", NAMES.sweepRule, "sweep");
+  await every("rate(1 day)", NAMES.reconcileRule, "reconcile");
   return { invoke, app, settings };
 }
 
@@ -453,12 +461,15 @@ function targetRoles(config: Config, account: string): ReadonlySet<string> {
 }
 
 /** @returns the rule's ARN */
-async function scheduleSweep(bridge: EventBridgeClient, target: string): Promise<string> {
+async function putRule(
+  bridge: EventBridgeClient,
+  of: { readonly rule: string; readonly rate: string; readonly target: string },
+): Promise<string> {
   const { RuleArn = "" } = await bridge.send(
-    new PutRuleCommand({ Name: NAMES.sweepRule, ScheduleExpression: "rate(1 minute)" }),
+    new PutRuleCommand({ Name: of.rule, ScheduleExpression: of.rate }),
   );
   await bridge.send(
-    new PutTargetsCommand({ Rule: NAMES.sweepRule, Targets: [{ Id: "sweep", Arn: target }] }),
+    new PutTargetsCommand({ Rule: of.rule, Targets: [{ Id: "function", Arn: of.target }] }),
   );
   return RuleArn;
 }

@@ -17,6 +17,7 @@ locals {
   account      = data.aws_caller_identity.current.account_id
   boundary_arn = "arn:aws:iam::${local.account}:policy/stint-target"
   targets      = "arn:aws:iam::${local.account}:role/stint/*"
+  roles        = "arn:aws:iam::${local.account}:role/*"
 }
 
 data "aws_iam_policy_document" "boundary" {
@@ -99,6 +100,12 @@ data "aws_iam_policy_document" "revoker" {
     sid       = "ReadDenyLists"
     actions   = ["iam:GetRolePolicy"]
     resources = [local.targets]
+  }
+  # IAM knows no path of a role that is gone, so it is asked about by its name alone.
+  statement {
+    sid       = "SeeWhichAreGone"
+    actions   = ["iam:GetRole"]
+    resources = [local.roles]
   }
   statement {
     sid       = "WriteDenyLists"

@@ -5,7 +5,7 @@ import {
   UpdateItemCommand,
 } from "@aws-sdk/client-dynamodb";
 import type { Denial, Grants } from "@stint/broker/ports";
-import type { Grant } from "@stint/core/grant";
+import { type Grant, isRunning } from "@stint/core/grant";
 import {
   type Context,
   keyed,
@@ -35,7 +35,7 @@ export const replacer = (context: Context): Pick<Grants, "replace"> => ({
       [
         putOver(context, before, after, record),
         ...denials.map((denial) => putDenial(context, denial)),
-        ...(mayMint(before.grant) && !mayMint(after) ? livesNoMore(context, after) : []),
+        ...(isRunning(before.grant) && !isRunning(after) ? livesNoMore(context, after) : []),
       ],
       {
         grant: after,
@@ -72,9 +72,6 @@ export const grants = (context: Context): Grants => ({
   ...replacer(context),
   ...closer(context),
 });
-
-/** Whether a session of the grant may have to go on working. */
-const mayMint = ({ state }: Grant): boolean => state === "opening" || state === "active";
 
 /** Without a condition: an end that finds no note of the life must not fail for it. */
 const livesNoMore = (context: Context, grant: Grant): TransactWriteItem[] =>

@@ -1,10 +1,17 @@
 /** Roles: what their lists were written for, and which grants live on them. */
-import { GetItemCommand, QueryCommand, UpdateItemCommand } from "@aws-sdk/client-dynamodb";
+import {
+  type AttributeValue,
+  GetItemCommand,
+  QueryCommand,
+  UpdateItemCommand,
+} from "@aws-sdk/client-dynamodb";
 import { unmarshall } from "@aws-sdk/util-dynamodb";
-import type { Denied, HardOrders, LiveGrants, Roles } from "@stint/broker/ports";
+import type { Denied, HardOrders, KnownRoles, LiveGrants, Lives, Roles } from "@stint/broker/ports";
 import { type Context, DAY_SECONDS, keyed, partition, unlessRefused } from "./context.ts";
 import { liveItem, roleItem } from "./items.ts";
-import { DENIED_ROLES, LIVE_PREFIX, liveKey, roleKey } from "./keys.ts";
+import { DENIED_ROLES, grantKey, LIVE_PREFIX, liveKey, roleKey } from "./keys.ts";
+import { noted } from "./notes.ts";
+import { createTransact, failed } from "./transact.ts";
 import { type Item, seconds, toItem } from "./write.ts";
 
 export const roles = (context: Context): Roles => ({
@@ -89,22 +96,57 @@ export const liveGrants = (context: Context): LiveGrants => ({
   },
 });
 
-export const deniedRoles = ({ db, table }: Context): Denied => ({
-  async *deniedRoles(now) {
-    let from: Item | undefined;
-    do {
-      const page = await db.send(
-        new QueryCommand({
-          TableName: table,
-          IndexName: "due",
-          KeyConditionExpression: "due = :due AND dueAt > :now",
-          ExpressionAttributeValues: { ":due": { S: DENIED_ROLES }, ":now": { N: String(now) } },
-          ...(from === undefined ? {} : { ExclusiveStartKey: from }),
-        }),
-      );
-      for (const { pk } of page.Items ?? [])
-        if (pk?.S !== undefined) yield pk.S.slice("ROLE#".length);
-      from = page.LastEvaluatedKey;
-    } while (from !== undefined);
+export const lives = (context: Context): Lives => ({
+  async removeLife(role, grant, record) {
+    const reasons = await createTransact(context)([
+      {
+        ConditionCheck: {
+          ...keyed(context, grantKey(grant)),
+          // A grant that has come to live since it was read must keep its note.
+          ConditionExpression:
+            "attribute_not_exists(pk) OR NOT #grant.#state IN (:opening, :active)",
+          ExpressionAttributeNames: { "#grant": "grant", "#state": "state" },
+          ExpressionAttributeValues: { ":opening": { S: "opening" }, ":active": { S: "active" } },
+        },
+      },
+      {
+        Delete: {
+          ...keyed(context, liveKey(role, grant)),
+          ConditionExpression: "attribute_exists(pk)",
+        },
+      },
+      { Put: noted(context, record) },
+    ]);
+    return !(reasons ?? []).some(failed);
   },
 });
+
+export const deniedRoles = (context: Context): Denied => ({
+  deniedRoles: (now) => rolesDue(context, " AND dueAt > :now", { ":now": { N: String(now) } }),
+});
+
+export const knownRoles = (context: Context): KnownRoles => ({
+  knownRoles: () => rolesDue(context, "", {}),
+});
+
+async function* rolesDue(
+  { db, table }: Context,
+  when: string,
+  values: Readonly<Record<string, AttributeValue>>,
+): AsyncGenerator<string> {
+  let from: Item | undefined;
+  do {
+    const page = await db.send(
+      new QueryCommand({
+        TableName: table,
+        IndexName: "due",
+        KeyConditionExpression: `due = :due${when}`,
+        ExpressionAttributeValues: { ":due": { S: DENIED_ROLES }, ...values },
+        ...(from === undefined ? {} : { ExclusiveStartKey: from }),
+      }),
+    );
+    for (const { pk } of page.Items ?? [])
+      if (pk?.S !== undefined) yield pk.S.slice("ROLE#".length);
+    from = page.LastEvaluatedKey;
+  } while (from !== undefined);
+}

@@ -7,7 +7,7 @@ import { due, lists } from "./indexes.ts";
 import { jobGrants, tombstones } from "./jobs.ts";
 import { notes } from "./notes.ts";
 import { openings } from "./openings.ts";
-import { deniedRoles, hardOrders, liveGrants, roles } from "./roles.ts";
+import { deniedRoles, hardOrders, knownRoles, liveGrants, lives, roles } from "./roles.ts";
 
 export const createStore = (context: Context): Store => ({
   ...grants(context),
@@ -24,4 +24,6 @@ export const createStore = (context: Context): Store => ({
   ...hardOrders(context),
   ...liveGrants(context),
   ...deniedRoles(context),
+  ...knownRoles(context),
+  ...lives(context),
 });
