@@ -350,6 +350,44 @@ suite("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
+  test("whose server says once that its database is gone is not taken at its word", async () => {
+    const answer = await ask();
+    const { deps } = world.stint.app("clear");
+    const { clearing } = deps;
+    let lies = 2;
+    Object.assign(deps, {
+      clearing: {
+        clear: async (...of: Parameters<typeof clearing.clear>) =>
+          lies-- > 0 ? "gone" : clearing.clear(...of),
+      },
+    });
+    await release(answer);
+    expect((await read(answer)).state).toBe("ending");
+    expect(await roles()).not.toEqual([]);
+    await world.advance(3 * MINUTE);
+    expect(await read(answer)).toMatchObject({ state: "ended", provedAt: expect.any(String) });
+    expect(await roles()).toEqual([]);
+  });
+
+  test("whose server goes on saying that it is gone ends, and the record says so", async () => {
+    const answer = await ask();
+    const { deps } = world.stint.app("clear");
+    Object.assign(deps, { clearing: { clear: async () => "gone" } });
+    await release(answer);
+    await world.advance(14 * MINUTE);
+    expect(await read(answer)).toMatchObject({ state: "ending", stuck: true });
+    await world.advance(6 * MINUTE);
+    expect(await read(answer)).toMatchObject({ state: "ended", why: "released" });
+    expect(witness.records.find(({ fact }) => fact === "grant.ended")).toMatchObject({
+      targetGone: true,
+    });
+    // What the story took away with a word is taken away in earnest.
+    await server.as(
+      {},
+      ...(await roles()).map((role) => `DROP OWNED BY "${role}"; DROP ROLE "${role}"`),
+    );
+  });
+
   test("leaves no secret in table, log, stream, bus or errors", async () => {
     const answer = await ask();
     const { password } = loginOf(answer);

@@ -6,6 +6,9 @@ import type { Denials, Grants } from "./ports.ts";
 
 const CLEARER: Actor = { kind: "clearer", id: "clearer" };
 
+/** How long a target must have been gone before that is believed. */
+const GONE_AFTER_MS = 15 * 60_000;
+
 export type ClearingUp = Keeping<Grants & Pick<Denials, "denial">> & Pick<Deps, "clearing">;
 
 /**
@@ -27,6 +30,9 @@ export async function clearTargets(deps: ClearingUp, id: string): Promise<void> 
       const at = deps.ambient.now();
       if (done === "cleared" && at < quietAt(first.grant, name))
         throw new Error(`${name} may still be minted for`);
+      // A server that is starting again, or somebody else's at its address, says so too: logins may outlive such a word.
+      if (done === "gone" && at - first.grant.endedAt < GONE_AFTER_MS)
+        throw new Error(`${name} says that it is gone`);
       const stored = await settle(
         deps,
         id,

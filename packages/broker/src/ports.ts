@@ -304,7 +304,7 @@ export type Look = "new" | "check" | "tidy";
 export interface Clearing {
   /**
    * Safe to repeat, at any point and by several at once. `cleared` is a proof: the target itself says that nothing of
-   * the grant is left. `gone`: so is the target. Everything else throws.
+   * the grant is left. `gone`: so says the target of itself. Everything else throws.
    */
   clear(grantId: string, target: GrantTarget): Promise<"cleared" | "gone">;
 }
