@@ -29,12 +29,14 @@ describe("a load", () => {
   });
 
   test("opens, refreshes and ends in every way, and tells what it measured", () => {
-    const { callMs, timeToDeadMs, timeToDeniedMs, iamWrites } = run.told;
+    const { callMs, timeToDeadMs, timeToDeniedMs, webhookToEndMs, iamWrites } = run.told;
     for (const [kind, { count }] of Object.entries(callMs)) expect(count, kind).toBeGreaterThan(0);
     expect(callMs.open.count).toBe(100);
     const early = callMs.release.count + callMs.webhook.count + callMs.revoke.count;
-    expect(timeToDeniedMs.count).toBe(early);
-    expect(timeToDeadMs.count).toBe(early);
+    expect(webhookToEndMs.count).toBe(callMs.webhook.count);
+    // Each that was ended early is accounted for: denied, left to lapse, or over before it came to that.
+    expect(timeToDeniedMs.count + run.told.lapsed + run.told.overBefore).toBe(early);
+    expect(timeToDeadMs.count).toBe(timeToDeniedMs.count);
     // The proof waits for what the denial does not: IAM takes a second.
     expect(timeToDeadMs.p50).toBeGreaterThan(timeToDeniedMs.p50);
     expect(iamWrites.all).toBeGreaterThanOrEqual(4);

@@ -42,7 +42,11 @@ export interface Load {
     readonly rates: { readonly opens: number; readonly refreshes: number; readonly ends: number };
     /** Real ms of the handler. */
     readonly callMs: Readonly<Record<Kind, Spread>>;
-    /** Virtual ms from the ending fact. */
+    /** Virtual ms from a webhook's answer to the end of its job's grant, which follows by the table's stream. */
+    readonly webhookToEndMs: Spread;
+    /** Grants that somebody ended early, and whose leases were all over when it came to that. */
+    readonly overBefore: number;
+    /** Virtual ms from the moment at which a grant began to end. */
     readonly timeToDeniedMs: Spread;
     readonly timeToDeadMs: Spread;
     /** Grants that were left to lapse for want of room. */
@@ -116,6 +120,8 @@ export async function load(options: LoadOptions): Promise<Load> {
     told: {
       ...rates(traffic),
       secondsInAll: rounded((performance.now() - begun) / 1000),
+      webhookToEndMs: spread(webhookToEnd(told, found.grants)),
+      overBefore: found.grants.filter(isOverBefore).length,
       timeToDeniedMs: spread(found.grants.flatMap(timeToDenied)),
       timeToDeadMs: spread(timesToDead),
       lapsed: found.grants.filter(isLapsed).length,
@@ -173,6 +179,20 @@ function rates({ seconds, times }: Traffic) {
 
 const timeToDenied = (grant: Grant): number[] =>
   grant.state === "ended" && grant.deniedAt !== undefined ? [grant.deniedAt - grant.endedAt] : [];
+
+function webhookToEnd(told: readonly Told[], grants: readonly Grant[]): number[] {
+  const ends = new Map(grants.map((grant) => [grant.id, grant]));
+  return told.flatMap(({ id, plan, endAskedAt }) => {
+    const grant = ends.get(id);
+    const known = endAskedAt !== undefined && grant?.state === "ended";
+    return plan.ending === "webhook" && known ? [Math.max(0, grant.endedAt - endAskedAt)] : [];
+  });
+}
+
+const isOverBefore = (grant: Grant): boolean =>
+  grant.state === "ended" &&
+  grant.why !== "expired" &&
+  Object.values(grant.leases).every(({ until }) => until <= grant.endedAt);
 
 /** It was ended while a lease ran, and nothing denied it. */
 const isLapsed = (grant: Grant): boolean =>

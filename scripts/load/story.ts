@@ -30,6 +30,8 @@ export interface Told {
   /** When its last lease was asked for, by local time. */
   askedAt: number;
   readonly credentials: Credential[];
+  /** When its end was answered, by local time; undefined where nobody asked for one. */
+  endAskedAt?: number;
   /** Whether its first credential worked when it was handed out; undefined where nobody tried. */
   worked?: boolean;
 }
@@ -89,16 +91,20 @@ export async function* story(
     keep(told, again);
   }
 
+  const end = (answer: Answer) => {
+    expectStatus(told, answer, 202);
+    told.endAskedAt = system.aws.clock.now();
+  };
   if (plan.ending === "release") {
     const call = () => system.call("DELETE", `/v1/grants/${grant.id}`, { token });
-    expectStatus(told, yield { kind: "release", call }, 202);
+    end(yield { kind: "release", call });
   } else if (plan.ending === "revoke") {
     const owner = await system.issuer.mint("local", { sub: "load-owner", groups: [OWNERS] });
     const call = () => system.call("DELETE", `/v1/grants/${grant.id}`, { token: owner });
-    expectStatus(told, yield { kind: "revoke", call }, 202);
+    end(yield { kind: "revoke", call });
   } else if (plan.ending === "webhook") {
     const call = () => system.call("POST", "/v1/webhooks/github", jobEnd(run, job));
-    expectStatus(told, yield { kind: "webhook", call }, 202);
+    end(yield { kind: "webhook", call });
   }
 }
 
