@@ -383,6 +383,16 @@ for (const version of VERSIONS)
       }
     });
 
+    test("is not lost when the server is, though it is set to lose its last commits", async () => {
+      const lease = await on.mint(on.at(ownSchema));
+      const [set] = await on.sql("SHOW synchronous_commit");
+      expect(set?.synchronous_commit).toBe("off");
+      expect(await end(lease, on.at(ownSchema))).toEqual(NOTHING);
+      await on.server.stop();
+      await on.server.start();
+      expect(await on.target.prove({ ...on.at(ownSchema), grantId: lease.id })).toEqual(NOTHING);
+    });
+
     test("waits for a server that is away", async () => {
       const lease = await on.mint(on.at(ownSchema));
       await on.server.stop();

@@ -40,6 +40,8 @@ const OPTIONS = [
   "default_transaction_read_only=off",
   "default_transaction_isolation=read\\ committed",
   "client_min_messages=warning",
+  // Where a server is set to lose its last commits in a crash, a login that was proved gone would come back with it.
+  "synchronous_commit=on",
 ]
   .map((setting) => `-c ${setting}`)
   .join(" ");
