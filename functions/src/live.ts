@@ -43,7 +43,7 @@ import { type Problem, parseConfig } from "@stint/core/config/load";
 import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
 import { warmCedar } from "@stint/core/policy/cedar";
-import { preparePolicy } from "@stint/core/policy/decide";
+import { type Policy, preparePolicy } from "@stint/core/policy/decide";
 import type { Config } from "@stint/core/profile";
 import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
 import { pipelineClaims, pipelines } from "@stint/pipelines/registry";
@@ -51,7 +51,7 @@ import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
 import type { App, Log } from "./app.ts";
 import { jsonLog } from "./log.ts";
-import { clearPostgres, mintPostgres } from "./postgres.ts";
+import { clearPostgres, mintPostgres, type PostgresDriver } from "./postgres.ts";
 
 /** What a deployment sets. A function gets those that its bundle names. */
 export type Setting =
@@ -84,12 +84,25 @@ export interface Outside {
   /** Instead of the configuration's own: locally the local issuer stands for each. */
   readonly issuers?: readonly TrustedIssuer[];
   readonly random?: () => number;
+  /** Instead of servers over the network. */
+  readonly postgres?: PostgresDriver;
 }
 
 export type ClientSettings = Pick<
   STSClientConfig,
   "region" | "endpoint" | "credentials" | "requestHandler" | "maxAttempts"
 >;
+
+/** Two parts that talk to one service share its client, and so do apps that are made from the same settings. */
+const made = new WeakMap<ClientSettings, Map<unknown, unknown>>();
+
+function clientOf<C>(settings: ClientSettings, Client: new (settings: ClientSettings) => C): C {
+  const clients = made.get(settings) ?? new Map<unknown, unknown>();
+  made.set(settings, clients);
+  const known = clients.get(Client) ?? new Client(settings);
+  clients.set(Client, known);
+  return known as C; // what is kept under a class is one of it
+}
 
 /**
  * Asked for by name where it is used, so that a bundle names those that it needs and no others.
@@ -111,7 +124,7 @@ function keeping<S>(outside: Outside, store: (table: Context) => S): Keeping<S> 
   return {
     config,
     store: store({
-      db: new DynamoDBClient(aws),
+      db: clientOf(aws, DynamoDBClient),
       table: setting(outside, "STINT_TABLE"),
       // Full jitter up to 1.6 s.
       pause: (attempt) => sleep(random() * Math.min(1_600, 25 * 2 ** attempt)),
@@ -188,17 +201,26 @@ export function issuing(outside: Outside): Issuing & Revoking {
       ...liveGrants(table),
       ...hardOrders(table),
     })),
-    policy: preparePolicy(outside.config, pipelineClaims()),
+    policy: policyOf(outside.config),
     target: targetsOf(outside),
     schedules: schedulesOf(outside),
     keys: createTokenKeys(secretsOf(outside), setting(outside, "STINT_TOKEN_KEYS")),
   };
 }
 
+/** Prepared once for each configuration, however many apps are made from it. */
+const prepared = new WeakMap<Config, Policy>();
+
+function policyOf(config: Config): Policy {
+  const policy = prepared.get(config) ?? preparePolicy(config, pipelineClaims());
+  prepared.set(config, policy);
+  return policy;
+}
+
 /** Every kind of target behind one port. */
 function targetsOf(outside: Outside): Target {
-  const sts = stsTarget(new STSClient(outside.aws));
-  const postgres = mintPostgres(adminPasswordOf(outside));
+  const sts = stsTarget(clientOf(outside.aws, STSClient));
+  const postgres = mintPostgres(adminPasswordOf(outside), outside.postgres);
   return {
     planned: (target) =>
       target.kind === "postgres" ? { ...target, revocability: "immediate" } : sts.planned(target),
@@ -208,7 +230,7 @@ function targetsOf(outside: Outside): Target {
 
 /** Passwords of the roles that Stint acts as on servers. Signed, where RDS asks for it, as this function. */
 function adminPasswordOf(outside: Outside) {
-  const sts = new STSClient(outside.aws);
+  const sts = clientOf(outside.aws, STSClient);
   return createAdminSecrets({
     secrets: secretsOf(outside),
     region: async () => sts.config.region(),
@@ -221,20 +243,21 @@ function adminPasswordOf(outside: Outside) {
 export const clearing = (outside: Outside) =>
   keeping(outside, (table) => ({ ...grants(table), ...denial(table) }));
 
-export const clearingOf = (outside: Outside) => clearPostgres(adminPasswordOf(outside));
+export const clearingOf = (outside: Outside) =>
+  clearPostgres(adminPasswordOf(outside), outside.postgres);
 
 export const clearsOf = (outside: Outside) =>
-  createClearRequests(new SQSClient(outside.aws), setting(outside, "STINT_CLEAR_QUEUE_URL"));
+  createClearRequests(clientOf(outside.aws, SQSClient), setting(outside, "STINT_CLEAR_QUEUE_URL"));
 
 export const postponingClearsOf = (outside: Outside) =>
   createPostponing(
-    new SQSClient(outside.aws),
+    clientOf(outside.aws, SQSClient),
     setting(outside, "STINT_CLEAR_QUEUE_URL"),
     outside.random ?? Math.random,
   );
 
 export const schedulesOf = (outside: Outside) =>
-  createSchedules(new SchedulerClient(outside.aws), {
+  createSchedules(clientOf(outside.aws, SchedulerClient), {
     group: setting(outside, "STINT_SCHEDULE_GROUP"),
     target: setting(outside, "STINT_EXPIRE_ARN"),
     role: setting(outside, "STINT_SCHEDULER_ROLE_ARN"),
@@ -242,10 +265,13 @@ export const schedulesOf = (outside: Outside) =>
   });
 
 export const unschedulingOf = (outside: Outside) =>
-  createUnscheduling(new SchedulerClient(outside.aws), setting(outside, "STINT_SCHEDULE_GROUP"));
+  createUnscheduling(
+    clientOf(outside.aws, SchedulerClient),
+    setting(outside, "STINT_SCHEDULE_GROUP"),
+  );
 
 export const timetableOf = (outside: Outside) =>
-  createTimetable(new SchedulerClient(outside.aws), setting(outside, "STINT_SCHEDULE_GROUP"));
+  createTimetable(clientOf(outside.aws, SchedulerClient), setting(outside, "STINT_SCHEDULE_GROUP"));
 
 const issuersOf = ({ issuers, config }: Outside): readonly TrustedIssuer[] =>
   issuers ?? trustedIssuers(config.issuers);
@@ -263,15 +289,15 @@ export const verifierOf = (outside: Outside) =>
     now: outside.now,
   });
 
-export const secretsOf = ({ aws, now }: Outside) => createSecrets(new SSMClient(aws), now);
+export const secretsOf = ({ aws, now }: Outside) => createSecrets(clientOf(aws, SSMClient), now);
 
 export const dirtyOf = (outside: Outside) =>
-  createDirtyRoles(new SQSClient(outside.aws), setting(outside, "STINT_DIRTY_QUEUE_URL"));
+  createDirtyRoles(clientOf(outside.aws, SQSClient), setting(outside, "STINT_DIRTY_QUEUE_URL"));
 
 /** Puts a role's message off that could not be dealt with. */
 export const postponingOf = (outside: Outside) =>
   createPostponing(
-    new SQSClient(outside.aws),
+    clientOf(outside.aws, SQSClient),
     setting(outside, "STINT_DIRTY_QUEUE_URL"),
     outside.random ?? Math.random,
   );
@@ -281,30 +307,36 @@ export const denyListOf = (outside: Outside) => {
   return createDenyList(
     createRevokers({
       account: setting(outside, "STINT_ACCOUNT"),
-      sts: new STSClient(aws),
+      sts: clientOf(aws, STSClient),
       iam: (session) =>
-        new IAMClient(session === undefined ? aws : { ...aws, credentials: session }),
+        session === undefined
+          ? clientOf(aws, IAMClient)
+          : new IAMClient({ ...aws, credentials: session }),
     }),
   );
 };
 
 export const proofsOf = (outside: Outside) =>
-  createProofRequests(new SQSClient(outside.aws), setting(outside, "STINT_PROOF_QUEUE_URL"));
+  createProofRequests(clientOf(outside.aws, SQSClient), setting(outside, "STINT_PROOF_QUEUE_URL"));
 
 export const proberOf = ({ aws }: Outside) =>
   createProber(
-    new STSClient(aws),
+    clientOf(aws, STSClient),
     (credentials, region) =>
       new SSMClient({ ...aws, ...(region === undefined ? {} : { region }), credentials }),
   );
 
 export const busOf = (outside: Outside) =>
-  createBus(new EventBridgeClient(outside.aws), setting(outside, "STINT_BUS"));
+  createBus(clientOf(outside.aws, EventBridgeClient), setting(outside, "STINT_BUS"));
 
 export const auditLogOf = (outside: Outside) =>
-  createAuditLog({ s3: new S3Client(outside.aws), bucket: setting(outside, "STINT_AUDIT_BUCKET") });
+  createAuditLog({
+    s3: clientOf(outside.aws, S3Client),
+    bucket: setting(outside, "STINT_AUDIT_BUCKET"),
+  });
 
-export const rehearsalOf = ({ aws, now }: Outside) => createRehearsal(new STSClient(aws), now);
+export const rehearsalOf = ({ aws, now }: Outside) =>
+  createRehearsal(clientOf(aws, STSClient), now);
 
 /** All parts at once, for the local server and for tests, which look inside. */
 export const compose = (outside: Outside): App => ({

@@ -6,20 +6,24 @@ import { sha256 } from "@stint/core/id";
 import { once } from "@stint/core/once";
 import type { AdminSecret, PostgresPlace } from "@stint/core/postgres";
 import type { PostgresTarget } from "@stint/core/profile";
+import type { PostgresTarget as Driver } from "@stint/targets/postgres";
 
 export type AdminPassword = (secret: AdminSecret, place: PostgresPlace) => Promise<string>;
 
+/** What servers are talked to by. A simulation has one of its own. */
+export type PostgresDriver = Pick<Driver, "mint" | "dismantle">;
+
 /** Not at the start: most functions, and most grants, have nothing to do with it. */
-const driver = once(async () => {
-  const { isGone, network, PostgresError, postgresTarget } = await import(
-    "@stint/targets/postgres"
-  );
-  return {
-    isGone,
-    PostgresError,
-    target: postgresTarget({ connect: network(), random: randomBytes }),
-  };
+const module = once(() => import("@stint/targets/postgres"));
+const network = once(async (): Promise<PostgresDriver> => {
+  const { network, postgresTarget } = await module();
+  return postgresTarget({ connect: network(), random: randomBytes });
 });
+
+const loaded = async (given: PostgresDriver | undefined) => {
+  const { isGone, PostgresError } = await module();
+  return { isGone, PostgresError, target: given ?? (await network()) };
+};
 
 /** Of this lease alone: the mint's own id, and which target of the grant it is for. */
 function suffixOf(key: string): string {
@@ -28,10 +32,10 @@ function suffixOf(key: string): string {
 }
 
 export const mintPostgres =
-  (password: AdminPassword) =>
+  (password: AdminPassword, driver?: PostgresDriver) =>
   async (of: Parameters<Target["mint"]>[0], target: PostgresTarget): Promise<Minted> => {
     const { place, secret } = target;
-    const { PostgresError, target: postgres } = await driver();
+    const { PostgresError, target: postgres } = await loaded(driver);
     try {
       const { credentials, role, hash } = await postgres.mint({
         place,
@@ -52,10 +56,10 @@ export const mintPostgres =
     }
   };
 
-export const clearPostgres = (password: AdminPassword): Clearing => ({
+export const clearPostgres = (password: AdminPassword, driver?: PostgresDriver): Clearing => ({
   async clear(grantId, target) {
     if (target.kind !== "postgres") throw new Error(`${target.kind} is not cleared but denied`);
-    const { isGone, PostgresError, target: postgres } = await driver();
+    const { isGone, PostgresError, target: postgres } = await loaded(driver);
     try {
       const remains = await postgres.dismantle({
         place: target.place,

@@ -19,7 +19,7 @@ const INLINE_LIMIT = 10_240;
 const WATERMARK_RESERVE = 200;
 const ID_LENGTH = '"g000000000000000",'.length;
 /** IAM takes no empty list, and no grant has this id. */
-const NOBODY = "g000000000000000";
+export const NOBODY = "g000000000000000";
 
 const denyAll = (Sid: string, Condition: object) => ({
   Sid,

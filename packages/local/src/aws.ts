@@ -264,7 +264,10 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
     return service.protocol.render(output, name, { requestId, request });
   };
 
-  const handle = async (request: AwsRequest): Promise<AwsResponse> => {
+  const handle = (request: AwsRequest): Promise<AwsResponse> =>
+    functions.calling(() => answer(request));
+
+  const answer = async (request: AwsRequest): Promise<AwsResponse> => {
     const started = wall();
     const requestId = uuid(requestIds);
     const progress: Progress = { service: "", operation: "", caller: "", protocol: undefined };
@@ -282,10 +285,10 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
       });
       if (calls.length >= 2 * KEPT_CALLS) calls.splice(0, KEPT_CALLS);
     };
-    let answer: AwsResponse;
+    let given: AwsResponse;
     try {
-      answer = await serve(request, requestId, progress);
-      record(answer.status);
+      given = await serve(request, requestId, progress);
+      record(given.status);
     } catch (error) {
       if (error instanceof NoAnswer) {
         record(0, error.name);
@@ -301,10 +304,10 @@ export const createLocalAws = <S extends ServiceFactories = Record<never, never>
               500,
             );
       const protocol = progress.protocol ?? fallbackProtocol(request);
-      answer = protocol.renderError(shown, requestId);
-      record(answer.status, shown.code);
+      given = protocol.renderError(shown, requestId);
+      record(given.status, shown.code);
     }
-    return { ...answer, headers: { date: new Date(wall()).toUTCString(), ...answer.headers } };
+    return { ...given, headers: { date: new Date(wall()).toUTCString(), ...given.headers } };
   };
 
   /** For requests that name no service of ours: answered in the form that they came in. */

@@ -1,7 +1,7 @@
 /**
  * The fault plan: which calls are refused, fail after their effect, are delayed, or happen twice. What AWS does by itself
  * can be struck as well: what a schedule or rule sends (service `scheduler` or `events`, operation `Deliver`), and each
- * attempt to run a function (service `lambda`, operation `Run`, whose input has `functionName`).
+ * attempt to run a function (service `lambda`, operation `Run`, whose input has `functionName`), which can also crash.
  */
 
 import { AwsError, type Clock } from "./service.ts";
@@ -26,12 +26,15 @@ export interface Fault {
    * `refuse`: the error, and no effect. `fail-after`: the effect, and then the error.
    * `delay`: waits on the local clock first. `duplicate`: runs twice, answers with the last.
    * `lose`: says that it was done, and does nothing; for deliveries and deletions alone, which answer nothing more.
+   * `crash`: the function's process dies while it makes its call number `atCall` to AWS; for runs of functions alone.
    */
-  readonly kind: "refuse" | "fail-after" | "delay" | "duplicate" | "lose";
+  readonly kind: "refuse" | "fail-after" | "delay" | "duplicate" | "lose" | "crash";
   /** Default: `InternalFailure`, status 500. */
   readonly error?: FaultError;
   /** For `delay`. */
   readonly delayMs?: number;
+  /** For `crash`, from 1: that call still has its effect, its answer and everything after it are lost. */
+  readonly atCall?: number;
 }
 
 /** A fault of the plan and how often it has matched and struck. */
@@ -47,6 +50,8 @@ export interface Strike {
   readonly refuse?: FaultError;
   readonly failAfter?: FaultError;
   readonly runs: number;
+  /** The call at which the function that runs dies. */
+  readonly crashAt?: number;
 }
 
 export interface FaultPlan {
@@ -101,6 +106,8 @@ export const createFaults = (): FaultPlan => {
         throw new RangeError("a delay needs delayMs, zero or more");
       if (fault.kind === "lose" && !LOSABLE.test(fault.operation ?? ""))
         throw new RangeError("only a delivery or a deletion can be lost: say which operation");
+      if (fault.kind === "crash" && !(fault.service === "lambda" && (fault.atCall ?? 0) >= 1))
+        throw new RangeError("only a function crashes: service lambda, and atCall from 1");
       count += 1;
       const id = `fault-${count}`;
       plan.set(id, { ...fault, matched: 0, struck: 0 });
@@ -127,6 +134,7 @@ export const createFaults = (): FaultPlan => {
         else if (fault.kind === "refuse") strike = { ...strike, refuse: error };
         else if (fault.kind === "fail-after") strike = { ...strike, failAfter: error };
         else if (fault.kind === "lose") strike = { ...strike, runs: 0 };
+        else if (fault.kind === "crash") strike = { ...strike, crashAt: fault.atCall ?? 1 };
         else strike = { ...strike, runs: strike.runs + 1 };
       }
       return strike;

@@ -1,4 +1,5 @@
 /** Functions: handlers of this process under an ARN, invoked directly or, with AWS's retries, asynchronously. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import { type FaultPlan, under } from "./faults.ts";
 import { AwsError, type Delivery, type World } from "./service.ts";
 import { uuid } from "./uuid.ts";
@@ -15,6 +16,8 @@ export type FunctionHandler = (event: never, context: FunctionContext) => Promis
 export interface FunctionOptions {
   /** Default 30 s, on the local clock. */
   readonly timeoutMs?: number;
+  /** What a new process begins with: where one crashed or ran out of time, its memory is gone. Default: the same handler. */
+  readonly restart?: () => FunctionHandler;
   /** Where an asynchronous invocation's event goes when its last attempt has failed: a queue's or function's ARN. */
   readonly deadLetterArn?: string;
 }
@@ -29,7 +32,23 @@ export interface Functions {
   setPolicy(name: string, policy: string | undefined): void;
   /** Invokes it and resolves with its answer, or rejects with what it threw. */
   invoke(name: string, event: unknown): Promise<unknown>;
+  /** One call to AWS, made by whatever function runs here: the one at which the plan has it die is its last. */
+  calling<T>(work: () => Promise<T>): Promise<T>;
 }
+
+/** One attempt's process. */
+interface Process {
+  /** The call that it does not survive; 0 once it is dead. */
+  crashAt: number;
+  die(): void;
+  calls: number;
+}
+
+/**
+ * What is left of a dead process hears this at whatever it asks for. An error and no silence: what it shares with others of
+ * its kind here, as in AWS it would not, must not have these wait for ever.
+ */
+const gone = () => new AwsError("Runtime.ExitError", "the process is gone");
 
 // AWS retries an asynchronous invocation twice: after one minute, and two more minutes.
 const RETRY_AFTER_MS = [60_000, 120_000];
@@ -52,11 +71,12 @@ export const createFunctions = (
   const functions = new Map<
     string,
     {
-      readonly handler: FunctionHandler;
+      handler: FunctionHandler;
       readonly options: FunctionOptions;
       policy: string | undefined;
     }
   >();
+  const processes = new AsyncLocalStorage<Process>();
   const arnOf = (name: string) =>
     `arn:aws:lambda:${world.region}:${world.account}:function:${name}`;
   const find = (name: string) => {
@@ -66,13 +86,20 @@ export const createFunctions = (
   };
 
   const attempt = async (name: string, event: unknown, requestId: string): Promise<unknown> => {
-    const { handler, options } = find(name);
+    const found = find(name);
+    const { handler, options } = found;
     const { clock } = world;
+    const restart = () => {
+      if (found.handler === handler) found.handler = options.restart?.() ?? handler;
+    };
     const timeoutMs = options.timeoutMs ?? 30_000;
     const until = clock.now() + timeoutMs;
     let cancel = () => {};
     const timeout = new Promise<never>((_, reject) => {
       cancel = clock.schedule(until, () => {
+        // What is under way reaches AWS all the same; nothing follows it.
+        process.crashAt = 0;
+        restart();
         const seconds = (timeoutMs / 1000).toFixed(2);
         reject(
           new AwsError("Sandbox.Timedout", `${requestId} Task timed out after ${seconds} seconds`),
@@ -81,16 +108,28 @@ export const createFunctions = (
     });
     // The cast undoes `never`: handlers declare the event that they expect, and check it themselves.
     const run = handler as (event: unknown, context: FunctionContext) => Promise<unknown>;
+    const strike = faults.strike("lambda", "Run", { functionName: name, event });
+    const process: Process = {
+      crashAt: strike.crashAt ?? Number.POSITIVE_INFINITY,
+      calls: 0,
+      die() {},
+    };
     const runOnce = async () => {
-      const answer = run(overTheWire(event), {
+      const death = new Promise<never>((_, reject) => {
+        process.die = () => {
+          restart();
+          reject(new AwsError("Runtime.ExitError", `${requestId} Runtime exited`));
+        };
+      });
+      const context = {
         awsRequestId: requestId,
         invokedFunctionArn: arnOf(name),
         functionName: name,
         getRemainingTimeInMillis: () => Math.max(0, until - clock.now()),
-      });
-      return overTheWire(await Promise.race([answer, timeout]));
+      };
+      const answer = processes.run(process, () => run(overTheWire(event), context));
+      return overTheWire(await Promise.race([answer, timeout, death]));
     };
-    const strike = faults.strike("lambda", "Run", { functionName: name, event });
     try {
       return await under(strike, clock, () => {}, runOnce);
     } finally {
@@ -155,5 +194,23 @@ export const createFunctions = (
     },
     delete: (name) => functions.delete(name),
     invoke: (name, event) => attempt(name, event, uuid(world)),
+    async calling(work) {
+      const process = processes.getStore();
+      if (process === undefined) return work();
+      process.calls += 1;
+      if (process.calls > process.crashAt) throw gone();
+      const last = process.calls === process.crashAt;
+      // Also by another call, or by its time-out, while this one was under way.
+      const isDead = () => process.crashAt <= process.calls;
+      try {
+        const answer = await work();
+        if (isDead()) throw gone();
+        return answer;
+      } catch (error) {
+        throw isDead() ? gone() : error;
+      } finally {
+        if (last) process.die();
+      }
+    },
   };
 };

@@ -49,11 +49,13 @@ import {
   PROOF_VISIBILITY_SECONDS,
   permissions,
   ROLES,
+  SIZES,
   schedulerPermissions,
 } from "@stint/functions/deployment";
 import { doctor } from "@stint/functions/doctor";
 import { expire } from "@stint/functions/expire";
 import { type ClientSettings, compose, type Settings } from "@stint/functions/live";
+import type { PostgresDriver } from "@stint/functions/postgres";
 import { prove } from "@stint/functions/prove";
 import { reconcile } from "@stint/functions/reconcile";
 import { relay } from "@stint/functions/relay";
@@ -62,10 +64,12 @@ import { sweep } from "@stint/functions/sweep";
 import { webhook } from "@stint/functions/webhook";
 import type { TrustedIssuer } from "@stint/pipelines/issuers";
 import type { VerifierOptions } from "@stint/pipelines/verify";
+import { directClient } from "./direct.ts";
 import type { FunctionHandler } from "./functions.ts";
 import type { LocalIssuer } from "./issuer.ts";
 import type { StandardAws } from "./local-aws.ts";
 import { arns, functionName, letsRulesIn, NAMES, policyOf, resources } from "./roles.ts";
+import type { Service } from "./service.ts";
 import type { SessionCredentials } from "./sessions.ts";
 import { standIns } from "./stand-ins.ts";
 
@@ -78,6 +82,12 @@ export interface LocalStintOptions {
   readonly log: Log;
   /** How often the functions' AWS clients try each call; the SDK's own default when left out. */
   readonly maxAttempts?: number;
+  /** Sets the account up without the wire: for who sets up many. */
+  readonly direct?: boolean;
+  /** Servers of databases that are not there. */
+  readonly postgres?: PostgresDriver;
+  /** Has a function's clients made from settings that the caller keeps: those made from them before serve again. */
+  readonly clients?: (door: Door, settings: ClientSettings) => ClientSettings;
   /** Runs the functions somewhere else than in this process; told once, before anything is invoked. */
   readonly elsewhere?: (run: Elsewhere) => (door: Door) => FunctionHandler;
 }
@@ -104,6 +114,7 @@ const webhookParameter = (name: string): string => `${NAMES.webhookSecrets}${nam
 /** Creates everything as the account's administrator, then starts the functions. */
 export async function deployStint(options: LocalStintOptions): Promise<LocalStint> {
   const { aws, config, issuer, fetch, log, maxAttempts } = options;
+  const { clients = (_, settings) => settings } = options;
   const place = { account: aws.world.account, region: aws.world.region };
   const arn = arns(place);
   const admin: ClientSettings = {
@@ -112,18 +123,30 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     credentials: aws.administrator,
     requestHandler: aws.requestHandler,
   };
-  await createTable(new DynamoDBClient(admin));
+  const { dynamodb, events, scheduler, sqs, ssm } = aws.services;
+  const by = <C extends { send(...args: never): unknown }>(client: () => C, service: Service): C =>
+    options.direct === true ? directClient<C>(aws, service) : client();
+  await createTable(by(() => new DynamoDBClient(admin), dynamodb));
   const { dirtyQueueUrl, proofQueueUrl, clearQueueUrl } = await createQueues(
-    new SQSClient(admin),
+    by(() => new SQSClient(admin), sqs),
     arn.queue,
   );
-  await new EventBridgeClient(admin).send(new CreateEventBusCommand({ Name: NAMES.bus }));
-  await new SchedulerClient(admin).send(
+  const bridge = by(() => new EventBridgeClient(admin), events);
+  await bridge.send(new CreateEventBusCommand({ Name: NAMES.bus }));
+  await by(() => new SchedulerClient(admin), scheduler).send(
     new CreateScheduleGroupCommand({ Name: NAMES.scheduleGroup }),
   );
   await createAuditBucket(new S3Client({ ...admin, forcePathStyle: true }));
-  await putSecrets(new SSMClient(admin), aws.world.hex, config);
-  await createRoles(new IAMClient(admin), place, config);
+  await putSecrets(
+    by(() => new SSMClient(admin), ssm),
+    aws.world.hex,
+    config,
+  );
+  await createRoles(
+    by(() => new IAMClient(admin), aws.iam),
+    place,
+    config,
+  );
   // Nobody waits for a deployment's own roles to spread.
   aws.iam.spread();
 
@@ -143,26 +166,24 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
     STINT_WEBHOOK_SECRETS: NAMES.webhookSecrets,
   };
   const issuers = localIssuers(config, issuer);
-  const apps = new Map(
-    DOORS.map((door) => [
-      door,
-      compose({
-        settings,
-        config,
-        issuers,
-        fetch,
-        log,
-        aws: {
-          ...admin,
-          ...(maxAttempts === undefined ? {} : { maxAttempts }),
-          credentials: executionCredentials(aws, arn.role(door), door),
-        },
-        now: aws.clock.now,
-        sleep: (ms) => aws.clock.sleep(ms),
-        random: aws.world.random,
+  const composed = (door: Door): App =>
+    compose({
+      settings,
+      config,
+      issuers,
+      fetch,
+      log,
+      aws: clients(door, {
+        ...admin,
+        ...(maxAttempts === undefined ? {} : { maxAttempts }),
+        credentials: executionCredentials(aws, arn.role(door), door),
       }),
-    ]),
-  );
+      now: aws.clock.now,
+      sleep: (ms) => aws.clock.sleep(ms),
+      random: aws.world.random,
+      ...(options.postgres === undefined ? {} : { postgres: options.postgres }),
+    });
+  const apps = new Map(DOORS.map((door) => [door, composed(door)]));
   const app = (door: Door): App => {
     const made = apps.get(door);
     if (made === undefined) throw new Error(`no function ${door}`);
@@ -190,8 +211,17 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
       aws.functions.set(functionName(door), outside(door));
       continue;
     }
-    const handler = make[door](app(door)) as (event: never, context: never) => Promise<unknown>; // each takes its own event
-    aws.functions.set(functionName(door), (event, context) => handler(event, context as never));
+    const begin = (): FunctionHandler => {
+      const handler = make[door](app(door)) as (event: never, context: never) => Promise<unknown>; // each takes its own event
+      return (event, context) => handler(event, context as never);
+    };
+    aws.functions.set(functionName(door), begin(), {
+      timeoutMs: SIZES[door].seconds * 1000,
+      restart() {
+        apps.set(door, composed(door));
+        return begin();
+      },
+    });
   }
   const invoke = (door: Door, event: unknown) => aws.functions.invoke(functionName(door), event);
 
@@ -221,7 +251,6 @@ export async function deployStint(options: LocalStintOptions): Promise<LocalStin
       function: (event) => invoke(door, event),
       reportBatchItemFailures: true,
     });
-  const bridge = new EventBridgeClient(admin);
   const every = async (rate: string, rule: string, door: Door) => {
     const target = arn.function(door);
     const ruleArn = await putRule(bridge, { rate, rule, target });

@@ -215,6 +215,24 @@ describe("event source mappings", () => {
     expect(Item?.n).toEqual({ N: "1" });
   });
 
+  test("what is written within the lag comes late, and in one batch", async () => {
+    world.aws.services.dynamodb.setStreamLag(500);
+    const batches: number[] = [];
+    world.aws.services.dynamodb.connect({
+      table: TableName,
+      function: async ({ Records }) => void batches.push(Records.length),
+    });
+    await put("a");
+    await put("b");
+    await world.aws.advance(499);
+    expect(batches).toEqual([]);
+    await world.aws.advance(1);
+    expect(batches).toEqual([2]);
+    await put("c");
+    await world.aws.advance(500);
+    expect(batches).toEqual([2, 1]);
+  });
+
   test("a transaction's records come in one batch, larger numbers in several", async () => {
     const { calls } = connect(undefined, { batchSize: 2 });
     await world.client.send(

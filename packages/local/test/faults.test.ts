@@ -150,6 +150,75 @@ describe("a fault of a function's run", () => {
   });
 });
 
+describe("a function that crashes", () => {
+  const on = { service: "lambda", operation: "Run", kind: "crash" } as const;
+  /** Asks for three tables in turn, and says how far it came. */
+  const working = (came: string[]) => async () => {
+    const names = ["one", "two", "three"];
+    for (const name of names) came.push(`${name}: ${await call(name)}`);
+    return names.length;
+  };
+
+  test("dies while it makes a call: that one has its effect, and nothing follows it", async () => {
+    const came: string[] = [];
+    aws.functions.set("work", working(came));
+    aws.faults.add({ ...on, atCall: 2, times: 1 });
+    await expect(aws.functions.invoke("work", {})).rejects.toThrow("Runtime exited");
+    await aws.settle();
+    expect(came[0]).toBe("one: none");
+    expect(effects).toEqual(["one", "two"]);
+    expect(await aws.functions.invoke("work", {})).toBe(3);
+  });
+
+  test("lives where it makes fewer calls than that", async () => {
+    aws.functions.set("work", working([]));
+    aws.faults.add({ ...on, atCall: 4 });
+    expect(await aws.functions.invoke("work", {})).toBe(3);
+  });
+
+  test("begins with an empty memory the next time, as after a time-out", async () => {
+    const begin = () => {
+      let runs = 0;
+      return async ({ hang = false }: { hang?: boolean }) => {
+        runs += 1;
+        if (hang) await new Promise(() => {});
+        else if (runs === 2) await call();
+        return runs;
+      };
+    };
+    aws.functions.set("count", begin(), { restart: begin, timeoutMs: 1_000 });
+    const invoke = (event = {}) => aws.functions.invoke("count", event);
+    aws.faults.add({ ...on, atCall: 1, times: 2, skip: 1 });
+    expect(await invoke()).toBe(1);
+    await expect(invoke()).rejects.toThrow("Runtime exited");
+    expect(await invoke()).toBe(1);
+    const hangs = expect(invoke({ hang: true })).rejects.toThrow("timed out");
+    await aws.advance(1_000);
+    await hangs;
+    expect(await invoke()).toBe(1);
+  });
+
+  test("does nothing more once its time is over, whatever was under way", async () => {
+    const came: string[] = [];
+    aws.functions.set("work", working(came), { timeoutMs: 1_000 });
+    aws.faults.add({ service: "dynamodb", kind: "delay", delayMs: 2_000, times: 1 });
+    const asked = expect(aws.functions.invoke("work", {})).rejects.toThrow("timed out");
+    await vi.waitFor(() => expect(aws.faults.list()).toMatchObject([{ struck: 1 }]), {
+      interval: 1,
+    });
+    await aws.advance(1_000);
+    await asked;
+    await aws.advance(1_000);
+    expect(effects).toEqual(["one"]);
+    expect(came.filter((line) => line.endsWith("none"))).toEqual([]);
+  });
+
+  test("is told at which call, and is nothing but a function", () => {
+    expect(() => aws.faults.add({ ...on })).toThrow(RangeError);
+    expect(() => aws.faults.add({ kind: "crash", service: "sts", atCall: 1 })).toThrow(RangeError);
+  });
+});
+
 test("a session that ends during a delay is dead when its call arrives", async () => {
   const { aws, role, assume, client } = createAccount({ services: { dynamodb: toyDynamodb } });
   await role("app");

@@ -31,11 +31,19 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
 
-/** Starts the mapping. Returns its end. */
-export function startMapping(world: World, stream: Stream, mapping: Mapping): () => void {
+/**
+ * Starts the mapping. Returns its end.
+ * @param lagMs how long after a write its record is read: what is written meanwhile comes in the same batch
+ */
+export function startMapping(
+  world: World,
+  stream: Stream,
+  mapping: Mapping,
+  lagMs: () => number = () => 0,
+): () => void {
   const readers = new Map<string, Reader>();
   const begin = (shard: Shard, number: number) =>
-    readers.set(shard.id, reading(world, stream, shard, number, mapping, look));
+    readers.set(shard.id, reading(world, stream, shard, number, mapping, lagMs, look));
 
   function look(): void {
     const shards = stream.shards.list();
@@ -73,6 +81,7 @@ function reading(
   shard: Shard,
   first: number,
   mapping: Mapping,
+  lagMs: () => number,
   onDrained: () => void,
 ): Reader {
   const { clock } = world;
@@ -149,7 +158,7 @@ function reading(
       // Not a sleep: nothing is under way while it waits.
       cancelRetry = clock.schedule(clock.now() + wait, () => {
         cancelRetry = undefined;
-        start();
+        read();
       });
       return;
     }
@@ -157,6 +166,16 @@ function reading(
 
   function start(): void {
     if (busy || stopped || cancelRetry !== undefined || !waiting()) return;
+    const lag = lagMs();
+    if (lag === 0) read();
+    else
+      cancelRetry = clock.schedule(clock.now() + lag, () => {
+        cancelRetry = undefined;
+        read();
+      });
+  }
+
+  function read(): void {
     busy = true;
     world.background(async () => {
       try {

@@ -32,6 +32,8 @@ export interface DynamoDb extends Service {
    * writes from now on.
    */
   setReadLag(ms: number): void;
+  /** How long after a write functions read it from the stream, with what was written meanwhile; 0 at first. */
+  setStreamLag(ms: number): void;
   /**
    * From how much on requests are throttled, for tables without provisioned capacity and for every partition; nothing at
    * first. A clock that stands still refills nothing.
@@ -71,6 +73,7 @@ export function dynamodb(
 ): DynamoDb {
   let ttlLagMs = options.ttlLagMs ?? HOUR_MS;
   let readLagMs = options.readLagMs ?? 0;
+  let streamLagMs = 0;
   let limits: Limits = {};
   const tables = catalogue(world, {
     ttlMs: () => ttlLagMs,
@@ -104,13 +107,16 @@ export function dynamodb(
       replica.reset();
       if (ttl !== undefined) for (const row of rows) ttl.add(row);
     },
-    connect: (mapping) => startMapping(world, streamOf(mapping.table), mapping),
+    connect: (mapping) => startMapping(world, streamOf(mapping.table), mapping, () => streamLagMs),
     splitShards: (tableName) => streamOf(tableName).split(),
     setTtlLag(ms) {
       ttlLagMs = ms;
     },
     setReadLag(ms) {
       readLagMs = ms;
+    },
+    setStreamLag(ms) {
+      streamLagMs = ms;
     },
     setLimits(wanted) {
       limits = wanted;
