@@ -116,8 +116,8 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: OPENINGS,
-        find: "[putOver(context, before, after, record), ...jobGoesOn(context, after)]",
-        replace: "[putOver(context, before, after, record)]",
+        find: "        ...livesNow(context, after),\n        ...jobGoesOn(context, after),",
+        replace: "        ...livesNow(context, after),",
       },
     ],
   },
@@ -172,15 +172,15 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: ENDING,
-        find: "const denials = same ? [] : denialsOf(after, now);",
-        replace: "const denials = same ? [] : denialsOf(before0(after), now);",
+        find: 'const denials = fact === "state" ? denialsOf(after, now) : [];',
+        replace: 'const denials = fact === "state" ? denialsOf(before0(after), now) : [];',
       },
       {
         file: ENDING,
-        find: "async function settle(",
+        find: "export async function settle(",
         replace: `const before0 = (grant: Grant): Grant => ({ ...grant, leases: {} }) as Grant;
 
-async function settle(`,
+export async function settle(`,
       },
     ],
   },
@@ -204,9 +204,9 @@ async function settle(`,
     edits: [
       {
         file: ENDING,
-        find: `      if (deniedAt === undefined) return false;
-      times.push(deniedAt);`,
-        replace: "      times.push(deniedAt ?? now);",
+        find: `      if (denial?.deniedAt === undefined && denial?.spared === undefined) return false;
+      denials.push(denial);`,
+        replace: "      if (denial !== undefined) denials.push({ deniedAt: now, ...denial });",
       },
     ],
   },
@@ -215,9 +215,9 @@ async function settle(`,
     edits: [
       {
         file: DENY,
-        find: "    if (!covered && (wanted.length > 0 || listed !== undefined))\n      await deps.denyList.write(",
+        find: "    if (!done) {\n",
         replace:
-          "    const marking = wanted.filter((denial) => denial.deniedAt === undefined);\n    await inTurns(marking, 8, (denial) => settled(deps, denial, now));\n    if (!covered && (wanted.length > 0 || listed !== undefined))\n      await deps.denyList.write(",
+          "    await deniedNow(deps, role, plan.denied.filter(isNew), plan.listed.ids);\n    if (!done) {\n",
       },
     ],
   },
@@ -226,16 +226,20 @@ async function settle(`,
     edits: [
       {
         file: DENY,
-        find: `        role,
-        wanted.map((denial) => denial.grant),`,
-        replace: `        role,
-        wanted.flatMap((denial) => (denial.deniedAt === undefined ? denial.grant : [])),`,
+        find: "    const plan = await planOf(deps, role, denials, state, now);",
+        replace: "    const plan = await planOf(deps, role, denials.filter(isNew), state, now);",
       },
     ],
   },
   {
     name: "ids whose leases are over leave the list",
-    edits: [{ file: DENY, find: ".filter((denial) => denial.until > now)", replace: "" }],
+    edits: [
+      {
+        file: DENY,
+        find: '({ until, spared }) => until > now && spared !== "gone",',
+        replace: '({ spared }) => spared !== "gone",',
+      },
+    ],
   },
   {
     name: "a role is read again after its list was written",
@@ -243,8 +247,8 @@ async function settle(`,
     edits: [
       {
         file: DENY,
-        find: "    if (!missing || wanted.length === deps.denyList.capacity) return;",
-        replace: "    if (!missing || wanted.length >= 0) return;",
+        find: "    if (done) return;",
+        replace: "    if (done || round >= 0) return;",
       },
     ],
   },
@@ -284,8 +288,8 @@ async function settle(`,
     edits: [
       {
         file: "packages/broker/src/relay.ts",
-        find: "  if (ended !== undefined) await deps.schedules.remove(ended);",
-        replace: "",
+        find: "follow(id, deps.schedules.remove(ended))",
+        replace: "follow(id, Promise.resolve(ended))",
       },
     ],
   },
@@ -294,8 +298,8 @@ async function settle(`,
     edits: [
       {
         file: "functions/src/relay.ts",
-        find: "        return { batchItemFailures: [{ itemIdentifier: sequenceNumber }] };",
-        replace: "",
+        find: "first === undefined ? [] : [{ itemIdentifier: first.id }]",
+        replace: "first === undefined ? [] : []",
       },
     ],
   },
@@ -314,8 +318,8 @@ async function settle(`,
     edits: [
       {
         file: "packages/aws/src/sts-target.ts",
-        find: 'hash: createHash("sha256").update(minted.SecretAccessKey).digest("hex"),',
-        replace: "hash: minted.SecretAccessKey,",
+        find: 'hash: createHash("sha256").update(session.secretAccessKey).digest("hex"),',
+        replace: "hash: session.secretAccessKey,",
       },
     ],
   },
@@ -347,6 +351,90 @@ async function settle(`,
         file: ENDING,
         find: "    if (lost === PATIENCE) await deps.store.close(id);\n",
         replace: "",
+      },
+    ],
+  },
+  {
+    name: "a proof is a refusal that was seen",
+    edits: [
+      {
+        file: "packages/broker/src/prove.ts",
+        find: "  while (!(await refused())) {",
+        replace: "  while (!(await refused()) && deps.ambient.now() > until) {",
+      },
+    ],
+  },
+  {
+    name: "a proof is a refusal of that very grant",
+    edits: [
+      {
+        file: "packages/aws/src/proofs.ts",
+        find: 'return error.message.includes("explicit deny in an identity-based policy");',
+        replace: "return true;",
+      },
+    ],
+    unseen: "in these stories nothing else refuses the one call that every role may make",
+  },
+  {
+    name: "roles with running denials are looked at each minute",
+    edits: [
+      {
+        file: ENDING,
+        find: "  await inBatches(deps.store.deniedRoles(deps.ambient.now()), (role) =>",
+        replace: "  await inBatches(deps.store.deniedRoles(Number.MAX_SAFE_INTEGER), (role) =>",
+      },
+    ],
+    unseen: "nobody else writes on a role in these stories: journeys/revocation has those who do",
+  },
+  {
+    name: "the note of a life goes with it",
+    edits: [
+      {
+        file: "packages/aws/src/store/grants.ts",
+        find: "...(isRunning(before.grant) && !isRunning(after) ? livesNoMore(context, after) : []),",
+        replace:
+          "...(isRunning(before.grant) && !isRunning(after) ? livesNoMore(context, after).slice(1) : []),",
+      },
+    ],
+  },
+  {
+    name: "a database is cleared once more when nobody can be minting",
+    edits: [
+      {
+        file: "packages/broker/src/clear.ts",
+        find: 'done === "cleared" && at < quietAt(first.grant, name)',
+        replace: 'done === "cleared" && at < quietAt(first.grant, "")',
+      },
+    ],
+  },
+  {
+    name: "a grant is ended when its databases are cleared",
+    edits: [
+      {
+        file: GRANT,
+        find: 'if (grant.state !== "ending" || uncleared(grant).length > 0) return grant;',
+        replace: 'if (grant.state !== "ending") return grant;',
+      },
+    ],
+  },
+  {
+    name: "the stream asks for what must be cleared",
+    edits: [
+      {
+        file: "packages/aws/src/relay.ts",
+        find: 'if (stateOf(image) === "ending" && stateOf(before) !== "ending" && mustBeCleared(image))',
+        replace:
+          'if (stateOf(image) === "none" && stateOf(before) !== "ending" && mustBeCleared(image))',
+      },
+    ],
+  },
+  {
+    name: "the sweeper asks again for what is not cleared",
+    edits: [
+      {
+        file: ENDING,
+        find: "if (uncleared(stored.grant).length > 0) await deps.clears.ask(id);",
+        replace: "if (uncleared(stored.grant).length > 9) await deps.clears.ask(id);",
       },
     ],
   },
