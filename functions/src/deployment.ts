@@ -221,7 +221,7 @@ export const SIZES: Readonly<Record<Door, Size>> = {
   relay: { seconds: 50, megabytes: 512 },
   audit: { seconds: 50, megabytes: 512 },
   revoke: { seconds: 20, megabytes: 512 },
-  prove: { seconds: 30, megabytes: 512 },
+  prove: { seconds: 60, megabytes: 512 },
   // It mints nothing, so the issuing deadline is none of its business: as long as Lambda lets it.
   reconcile: { seconds: 900, megabytes: 512 },
   clear: { seconds: 120, megabytes: 512 },

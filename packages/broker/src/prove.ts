@@ -6,7 +6,7 @@ import type { Denial, Denials, Grants, ProofRequest, Proofs } from "./ports.ts";
 
 const PROVER: Actor = { kind: "prover", id: "prover" };
 /** How long one run asks again and again; after it the message comes again. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 45_000;
 const LOOK_MS = 500;
 
 export type Proving = Keeping<Pick<Grants, "find" | "replace"> & Pick<Denials, "denial"> & Proofs> &
