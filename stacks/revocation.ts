@@ -156,14 +156,8 @@ export function revocation(declare: Declare, { table }: Storage, parts: Revocati
     settings,
     source: { kind: "queue", arn: parts.clears.arn },
   });
-  new aws.lambda.EventSourceMapping("ClearQueue", {
-    eventSourceArn: parts.clears.arn,
-    functionName: clear.name,
-    batchSize: 1,
-    functionResponseTypes: ["ReportBatchItemFailures"],
-    // Each has sessions on a server of somebody's.
-    scalingConfig: { maximumConcurrency: 10 },
-  });
+  // Each has sessions on a server of somebody's.
+  oneAtATime("ClearQueue", parts.clears, clear);
   return { expire, sweep, reconcile, relay, revoke, clear };
 }
 
@@ -173,15 +167,19 @@ export function proofs(declare: Declare, { table }: Storage, parts: RevocationPa
     settings: { STINT_TABLE: table.name },
     source: { kind: "queue", arn: parts.proofs.arn },
   });
-  new aws.lambda.EventSourceMapping("ProofQueue", {
-    eventSourceArn: parts.proofs.arn,
-    functionName: prove.name,
+  oneAtATime("ProofQueue", parts.proofs, prove);
+  return prove;
+}
+
+/** For messages that take long, each by itself: a run for each of them, and few at once. */
+const oneAtATime = (name: string, queue: sst.aws.Queue, worker: sst.aws.Function) =>
+  new aws.lambda.EventSourceMapping(name, {
+    eventSourceArn: queue.arn,
+    functionName: worker.name,
     batchSize: 1,
     functionResponseTypes: ["ReportBatchItemFailures"],
     scalingConfig: { maximumConcurrency: 10 },
   });
-  return prove;
-}
 
 /** A reader of the table's stream: in order, one batch at a time, for as long as the stream holds a record. */
 export const streamReader = (
