@@ -44,14 +44,14 @@ import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
 import { warmCedar } from "@stint/core/policy/cedar";
 import { preparePolicy } from "@stint/core/policy/decide";
-import type { Config } from "@stint/core/profile";
+import type { Config, Profile } from "@stint/core/profile";
 import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
 import { pipelineClaims, pipelines } from "@stint/pipelines/registry";
 import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
 import type { App, Log } from "./app.ts";
 import { jsonLog } from "./log.ts";
-import { clearPostgres, mintPostgres } from "./postgres.ts";
+import { clearPostgres, examinePostgres, mintPostgres } from "./postgres.ts";
 
 /** What a deployment sets. A function gets those that its bundle names. */
 export type Setting =
@@ -306,6 +306,10 @@ export const auditLogOf = (outside: Outside) =>
 
 export const rehearsalOf = ({ aws, now }: Outside) => createRehearsal(new STSClient(aws), now);
 
+/** Passwords are fetched anew each time: who has just mended one asks again. */
+export const examinationOf = (outside: Outside) => (profile: Profile) =>
+  examinePostgres(adminPasswordOf(outside))(profile);
+
 /** All parts at once, for the local server and for tests, which look inside. */
 export const compose = (outside: Outside): App => ({
   deps: {
@@ -327,6 +331,7 @@ export const compose = (outside: Outside): App => ({
   bus: busOf(outside),
   auditLog: auditLogOf(outside),
   rehearse: rehearsalOf(outside),
+  examine: examinationOf(outside),
   log: outside.log,
 });
 

@@ -1,11 +1,12 @@
 /** Postgres as a kind of target: the driver behind the broker's ports. Loaded by the first grant that needs it. */
 import { randomBytes } from "node:crypto";
+import type { Examined } from "@stint/aws/rehearsal";
 import { type Clearing, type Minted, type Target, TargetGone } from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
 import { sha256 } from "@stint/core/id";
 import { once } from "@stint/core/once";
 import type { AdminSecret, PostgresPlace } from "@stint/core/postgres";
-import type { PostgresTarget } from "@stint/core/profile";
+import type { PostgresTarget, Profile } from "@stint/core/profile";
 
 export type AdminPassword = (secret: AdminSecret, place: PostgresPlace) => Promise<string>;
 
@@ -73,3 +74,48 @@ export const clearPostgres = (password: AdminPassword): Clearing => ({
     }
   },
 });
+
+type Found = Examined["findings"][number];
+
+/** Each database of a profile, as its admin sees it. All at once: each may take its time not to answer. */
+export const examinePostgres =
+  (password: AdminPassword) =>
+  ({ targets }: Profile): Promise<readonly Examined[]> =>
+    Promise.all(
+      Object.entries(targets).flatMap(([name, target]) =>
+        target.kind === "postgres" ? [examined(password, name, target)] : [],
+      ),
+    );
+
+async function examined(
+  password: AdminPassword,
+  name: string,
+  { place, secret }: PostgresTarget,
+): Promise<Examined> {
+  const of = { target: name, server: `${place.host}:${place.port}/${place.database}` };
+  let adminPassword: string;
+  try {
+    adminPassword = await password(secret, place);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { ...of, findings: [withoutSecret(error, secret)] };
+  }
+  const { target: postgres } = await driver();
+  return { ...of, findings: [...(await postgres.examine({ place, adminPassword }))] };
+}
+
+function withoutSecret(error: Error, secret: AdminSecret): Found {
+  const says = `The admin's password: ${error.message.replace(/\.$/, "")}.`;
+  const found = { severity: "error" as const, says };
+  // It is there, and may not be read, or the place of secrets does not answer.
+  if (!(error instanceof GrantError)) return { ...found, id: "secret_unreadable" };
+  const missing = { ...found, id: "secret_missing" };
+  if (secret.kind === "iam") return missing;
+  return {
+    ...missing,
+    remedy:
+      secret.kind === "parameter"
+        ? `aws ssm put-parameter --type SecureString --name ${secret.name} --value '…'`
+        : `aws secretsmanager create-secret --name ${secret.name} --secret-string '…'`,
+  };
+}
