@@ -1,7 +1,13 @@
 /** Postgres as a kind of target: the driver behind the broker's ports. Loaded by the first grant that needs it. */
 import { randomBytes } from "node:crypto";
 import type { Examined } from "@stint/aws/rehearsal";
-import { type Clearing, type Minted, type Target, TargetGone } from "@stint/broker/ports";
+import {
+  type Clearing,
+  type Inventory,
+  type Minted,
+  type Target,
+  TargetGone,
+} from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
 import { sha256 } from "@stint/core/id";
 import { once } from "@stint/core/once";
@@ -53,7 +59,7 @@ export const mintPostgres =
     }
   };
 
-export const clearPostgres = (password: AdminPassword): Clearing => ({
+export const clearPostgres = (password: AdminPassword): Clearing & Inventory => ({
   async clear(grantId, target) {
     if (target.kind !== "postgres") throw new Error(`${target.kind} is not cleared but denied`);
     const { isGone, PostgresError, target: postgres } = await driver();
@@ -72,6 +78,12 @@ export const clearPostgres = (password: AdminPassword): Clearing => ({
       if (error instanceof PostgresError && error.fault === "database_gone") return "gone";
       throw error;
     }
+  },
+  async strays(target) {
+    if (target.kind !== "postgres") return [];
+    const { place, secret } = target;
+    const { target: postgres } = await driver();
+    return postgres.strays({ place, adminPassword: await password(secret, place) });
   },
 });
 

@@ -1,39 +1,26 @@
 /** Grants of a Postgres database, against a real server: logins for as long as a lease, and nothing left behind. */
-import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
 import { parseConfig } from "@stint/core/config/load";
 import type { Config } from "@stint/core/profile";
 import { demoJobPayload } from "@stint/local/payloads";
 import { pipelineClaims } from "@stint/pipelines/registry";
 import type { Client } from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { missing, postgres, type TestServer, VERSIONS } from "../postgres/server.ts";
+import type { TestServer } from "../postgres/server.ts";
+import { ADMIN, newest, openShop, putSecret, SECRET, shopAt } from "../postgres/shop.ts";
 import { ROLE, storedOf, type Witness, watch, works } from "./witness.ts";
 import { type Answer, createWorld, grantIn, inside, type World } from "./world.ts";
 
 const MINUTE = 60_000;
-const ADMIN = "boss";
-const SECRET = "the-admins-own-secret";
+const version = newest();
 
-/** The newest that is here: the driver's own tests ask them all. */
-const version = VERSIONS.toReversed().find((one) => !missing(one));
-
-const configFor = (host: string, port: number, database: object): Config => {
+const configFor = (at: Pick<TestServer, "host" | "port">, database: object): Config => {
   const yaml = `version: 1
 audience: https://stint.local.test
 profiles:
   orders:
     duration: { default: 20m, max: 2h }
     targets:
-      db: ${JSON.stringify({
-        kind: "postgres",
-        host,
-        port,
-        database: "shop",
-        admin: { user: ADMIN, password: "/stint/postgres/shop" },
-        roles: ["app"],
-        tls: "off",
-        ...database,
-      })}
+      db: ${JSON.stringify(shopAt(at, database))}
   both:
     duration: { default: 20m, max: 2h }
     targets:
@@ -41,15 +28,7 @@ profiles:
         kind: aws
         role: ${ROLE}
         allow: [{ actions: ["s3:*"], resources: ["arn:aws:s3:::orders-it/\${namespace}/*"] }]
-      db: ${JSON.stringify({
-        kind: "postgres",
-        host,
-        port,
-        database: "shop",
-        admin: { user: ADMIN, password: "/stint/postgres/shop" },
-        roles: ["app"],
-        tls: "off",
-      })}
+      db: ${JSON.stringify(shopAt(at))}
 rules:
   - { id: a, profile: orders, to: { pipeline: github, repository_id: "186853002" } }
   - { id: b, profile: both, to: { pipeline: github, repository_id: "186853002" } }
@@ -66,44 +45,20 @@ describe.skipIf(version === undefined)("a grant of a database", () => {
   let jobs = 0;
 
   beforeAll(async () => {
-    if (version === undefined) return;
-    server = await postgres({ version });
-    await server.as(
-      {},
-      `CREATE ROLE ${ADMIN} LOGIN CREATEROLE CREATEDB PASSWORD '${SECRET}'`,
-      "CREATE ROLE app NOLOGIN",
-      version >= 16
-        ? `GRANT app TO ${ADMIN} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`
-        : "SELECT 1",
-      "CREATE DATABASE shop",
-      `GRANT CREATE, CONNECT ON DATABASE shop TO ${ADMIN}`,
-      "GRANT CONNECT, TEMPORARY ON DATABASE shop TO app",
-    );
-    await server.as(
-      { database: "shop" },
-      "CREATE TABLE orders (id int)",
-      "GRANT SELECT, INSERT ON orders TO app",
-      "GRANT CREATE ON SCHEMA public TO app",
-    );
+    if (version !== undefined) server = await openShop(version);
   }, 60_000);
   afterAll(() => server?.[Symbol.asyncDispose]());
   beforeEach(() => open());
 
-  const open = async (database: object = {}, at = { host: "127.0.0.1", port: server.port }) => {
+  const open = async (database: object = {}, at: Pick<TestServer, "host" | "port"> = server) => {
     world = await createWorld({
-      config: configFor(at.host, at.port, database),
+      config: configFor(at, database),
       maxAttempts: 1,
       // A server's clock goes on by itself: leases must not be over by it before they are by ours.
       start: Date.now(),
     });
     witness = await watch(world);
-    await new SSMClient(world.administrator).send(
-      new PutParameterCommand({
-        Name: "/stint/postgres/shop",
-        Value: SECRET,
-        Type: "SecureString",
-      }),
-    );
+    await putSecret(world.administrator);
   };
 
   const ask = async (profile = "orders", body = {}): Promise<Answer> => {
@@ -284,6 +239,21 @@ describe.skipIf(version === undefined)("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
+  test("can be tried beforehand by the deployment's doctor, which answers no secret", async () => {
+    const server = expect.stringMatching(/^127\.0\.0\.1:\d+\//);
+    const well = await world.stint.invoke("doctor", { profile: "orders" });
+    expect(well).toMatchObject({ targets: [], databases: [{ target: "db", server }] });
+    expect(JSON.stringify(well)).not.toContain('"error"');
+    await open({ database: "gone" });
+    const ill = await world.stint.invoke("doctor", { profile: "orders" });
+    expect(ill).toMatchObject({
+      databases: [{ target: "db", findings: [{ id: "database_gone", severity: "error" }] }],
+    });
+    expect(JSON.stringify([well, ill, world.logged])).not.toContain(SECRET);
+    expect(await roles()).toEqual([]);
+    expect(await world.items()).toEqual([]);
+  });
+
   test("whose server is away when it is asked for is answered clearly, and leaves nothing", async () => {
     await open({}, { host: "127.0.0.1", port: 1 });
     const answer = await ask();
@@ -299,14 +269,7 @@ describe.skipIf(version === undefined)("a grant of a database", () => {
     ["a database that does not exist", { database: "gone" }, SECRET, /gone/],
   ])("with %s is refused, says what is wrong, and leaves nothing", async (_, at, secret, says) => {
     await open(at);
-    await new SSMClient(world.administrator).send(
-      new PutParameterCommand({
-        Name: "/stint/postgres/shop",
-        Value: secret,
-        Type: "SecureString",
-        Overwrite: true,
-      }),
-    );
+    await putSecret(world.administrator, secret);
     const answer = await ask();
     expect(answer).toMatchObject({ status: 502, body: { code: "target_refused" } });
     expect(`${answer.body.detail} ${answer.body.hint}`).toMatch(says);

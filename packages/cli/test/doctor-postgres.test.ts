@@ -1,13 +1,10 @@
 /** The doctor before databases: through the real function and its role, against a real server. */
-import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { missing, postgres, type TestServer, VERSIONS } from "../../../test/postgres/server.ts";
+import type { TestServer } from "../../../test/postgres/server.ts";
+import { ADMIN, newest, openShop, putSecret, SECRET, shopAt } from "../../../test/postgres/shop.ts";
 import { type DoctorWorld, doctorWorld } from "./doctor-world.ts";
 
-const ADMIN = "boss";
-const SECRET = "the-admins-own-secret";
-const PARAMETER = "/stint/postgres/shop";
-const version = VERSIONS.toReversed().find((one) => !missing(one));
+const version = newest();
 
 const configuration = (targets: Readonly<Record<string, object>>): string =>
   JSON.stringify({
@@ -22,43 +19,21 @@ describe.skipIf(version === undefined)("a database", () => {
   let world: DoctorWorld;
 
   beforeAll(async () => {
-    if (version === undefined) return;
-    server = await postgres({ version });
-    await server.as(
-      {},
-      `CREATE ROLE ${ADMIN} LOGIN CREATEROLE CREATEDB PASSWORD '${SECRET}'`,
-      "CREATE ROLE app NOLOGIN",
-      version >= 16
-        ? `GRANT app TO ${ADMIN} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`
-        : "SELECT 1",
-      "CREATE DATABASE shop",
-      `GRANT CREATE, CONNECT ON DATABASE shop TO ${ADMIN}`,
-      "GRANT CONNECT ON DATABASE shop TO app",
-      "REVOKE CONNECT ON DATABASE shop FROM PUBLIC",
-    );
+    if (version !== undefined) server = await openShop(version);
   }, 60_000);
   afterAll(() => server?.[Symbol.asyncDispose]());
 
-  const targetAt = (more: object = {}) => ({
-    kind: "postgres",
-    host: "127.0.0.1",
-    port: server.port,
-    database: "shop",
-    admin: { user: ADMIN, password: PARAMETER },
-    roles: ["app"],
-    tls: "off",
-    ...more,
-  });
-  const put = (Value: string) =>
-    new SSMClient({
-      region: "us-east-1",
-      credentials: world.aws.administrator,
-      requestHandler: world.aws.requestHandler,
-    }).send(
-      new PutParameterCommand({ Name: PARAMETER, Value, Type: "SecureString", Overwrite: true }),
+  const put = (value: string) =>
+    putSecret(
+      {
+        region: "us-east-1",
+        credentials: world.aws.administrator,
+        requestHandler: world.aws.requestHandler,
+      },
+      value,
     );
   const open = async (more: object = {}, others: Readonly<Record<string, object>> = {}) => {
-    world = await doctorWorld(configuration({ db: targetAt(more), ...others }));
+    world = await doctorWorld(configuration({ db: shopAt(server, more), ...others }));
     await put(SECRET);
   };
   beforeEach(() => open());
@@ -151,7 +126,10 @@ describe.skipIf(version === undefined)("a database", () => {
   });
 
   test("that fails keeps no other from being looked at", async () => {
-    await open({ port: 1 }, { spare: targetAt(), third: targetAt({ roles: ["nobody"] }) });
+    await open(
+      { port: 1 },
+      { spare: shopAt(server), third: shopAt(server, { roles: ["nobody"] }) },
+    );
     const { findings } = await world.findings();
     expect(findings.map(({ code }) => code)).toEqual([
       "postgres.unreachable",
