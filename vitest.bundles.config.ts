@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: [
       "test/bundles/*.test.ts",
-      "test/journeys/{main-job,bad-input,refusals,people,doctor,endings,webhooks}.test.ts",
+      "test/journeys/{main-job,bad-input,refusals,people,doctor,endings,webhooks,postgres,strays}.test.ts",
     ],
     setupFiles: ["test/bundles/setup.ts"],
     env: { STINT_TEST_BUNDLES: ".sst/stint/bundles" },

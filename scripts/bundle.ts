@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type BuildOptions, build, type Metafile } from "esbuild";
+import { type BuildOptions, build, type Metafile, type Plugin } from "esbuild";
 import { DOORS, type Door } from "../functions/src/deployment.ts";
 import { readConfig } from "../functions/src/live.ts";
 import { writePrepared } from "../packages/core/src/config/prepared.ts";
@@ -27,6 +27,14 @@ const NEVER_ASKED = [
   "@smithy/credential-provider-imds",
 ];
 
+/** `pg` has a second half over a library in C, which nobody installs: it is not in a bundle, and nothing looks for it. */
+const WITHOUT_NATIVE_PG: Plugin = {
+  name: "without-native-pg",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]pg[\\/]lib[\\/]native[\\/]index\.js$/ }, () => ({ contents: "" }));
+  },
+};
+
 /** How every function is built. CommonJS: Node loads it in three quarters of the time (docs/decisions/0013-functions-as-commonjs.md). */
 export const bundleOptions = (
   outfile: string,
@@ -40,6 +48,7 @@ export const bundleOptions = (
   format: "cjs",
   mainFields: ["module", "main"],
   external: NEVER_ASKED,
+  plugins: [WITHOUT_NATIVE_PG],
   metafile: true,
   logLevel: "error",
 });

@@ -62,7 +62,7 @@ export const serviceTrust = (
   }).json;
 
 /** Functions that talk to servers of somebody's: they join the network in which these are, where one is named. */
-const REACH_SERVERS: ReadonlySet<Door> = new Set(["api", "clear", "doctor"]);
+const REACH_SERVERS: ReadonlySet<Door> = new Set(["api", "clear", "reconcile", "doctor"]);
 
 /** What Lambda does in a function's name to join a network. AWS knows no narrower resource before it is made. */
 const NETWORKING: Permission<Arn> = {

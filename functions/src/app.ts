@@ -1,6 +1,6 @@
 import type { AuditLog } from "@stint/aws/audit/log";
 import type { Received } from "@stint/aws/dirty-roles";
-import type { Rehearsed } from "@stint/aws/rehearsal";
+import type { Examined, Rehearsed } from "@stint/aws/rehearsal";
 import type { Secrets } from "@stint/aws/secrets";
 import type { Deps, Issuing, Revoking } from "@stint/broker/deps";
 import type { Bus } from "@stint/broker/ports";
@@ -25,6 +25,8 @@ export interface App {
   readonly postpone: (message: Received) => Promise<void>;
   readonly postponeClear: (message: Received) => Promise<void>;
   readonly rehearse: (profile: Profile) => Promise<readonly Rehearsed[]>;
+  /** Databases, as their admins see them. */
+  readonly examine: (profile: Profile) => Promise<readonly Examined[]>;
   readonly log: Log;
 }
 

@@ -162,6 +162,7 @@ export function permissions<A>(of: Resources<A>): Readonly<Record<Role, readonly
       { actions: ["scheduler:ListSchedules"], resources: [of.anything] },
       { actions: ["iam:PassRole"], resources: [of.schedulerRole] },
       markDirty,
+      ...of.adminSecrets,
     ],
   };
 }

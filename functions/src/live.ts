@@ -44,14 +44,14 @@ import { readPrepared } from "@stint/core/config/prepared";
 import { once } from "@stint/core/once";
 import { warmCedar } from "@stint/core/policy/cedar";
 import { type Policy, preparePolicy } from "@stint/core/policy/decide";
-import type { Config } from "@stint/core/profile";
+import type { Config, Profile } from "@stint/core/profile";
 import { type TrustedIssuer, trustedIssuers } from "@stint/pipelines/issuers";
 import { pipelineClaims, pipelines } from "@stint/pipelines/registry";
 import { createVerifier, type VerifierOptions } from "@stint/pipelines/verify";
 import { monotonicFactory } from "ulid";
 import type { App, Log } from "./app.ts";
 import { jsonLog } from "./log.ts";
-import { clearPostgres, mintPostgres, type PostgresDriver } from "./postgres.ts";
+import { clearPostgres, examinePostgres, mintPostgres, type PostgresDriver } from "./postgres.ts";
 
 /** What a deployment sets. A function gets those that its bundle names. */
 export type Setting =
@@ -338,6 +338,10 @@ export const auditLogOf = (outside: Outside) =>
 export const rehearsalOf = ({ aws, now }: Outside) =>
   createRehearsal(clientOf(aws, STSClient), now);
 
+/** Passwords are fetched anew each time: who has just mended one asks again. */
+export const examinationOf = (outside: Outside) => (profile: Profile) =>
+  examinePostgres(adminPasswordOf(outside))(profile);
+
 /** All parts at once, for the local server and for tests, which look inside. */
 export const compose = (outside: Outside): App => ({
   deps: {
@@ -359,6 +363,7 @@ export const compose = (outside: Outside): App => ({
   bus: busOf(outside),
   auditLog: auditLogOf(outside),
   rehearse: rehearsalOf(outside),
+  examine: examinationOf(outside),
   log: outside.log,
 });
 

@@ -1,21 +1,28 @@
 /** Postgres as a kind of target: the driver behind the broker's ports. Loaded by the first grant that needs it. */
 import { randomBytes } from "node:crypto";
-import { type Clearing, type Minted, type Target, TargetGone } from "@stint/broker/ports";
+import type { Examined } from "@stint/aws/rehearsal";
+import {
+  type Clearing,
+  type Inventory,
+  type Minted,
+  type Target,
+  TargetGone,
+} from "@stint/broker/ports";
 import { GrantError } from "@stint/core/error";
 import { sha256 } from "@stint/core/id";
 import { once } from "@stint/core/once";
 import type { AdminSecret, PostgresPlace } from "@stint/core/postgres";
-import type { PostgresTarget } from "@stint/core/profile";
+import type { PostgresTarget, Profile } from "@stint/core/profile";
 import type { PostgresTarget as Driver } from "@stint/targets/postgres";
 
 export type AdminPassword = (secret: AdminSecret, place: PostgresPlace) => Promise<string>;
 
 /** What servers are talked to by. A simulation has one of its own. */
-export type PostgresDriver = Pick<Driver, "mint" | "dismantle">;
+export type PostgresDriver = Pick<Driver, "mint" | "dismantle" | "strays">;
 
 /** Not at the start: most functions, and most grants, have nothing to do with it. */
 const module = once(() => import("@stint/targets/postgres"));
-const network = once(async (): Promise<PostgresDriver> => {
+const network = once(async (): Promise<Driver> => {
   const { network, postgresTarget } = await module();
   return postgresTarget({ connect: network(), random: randomBytes });
 });
@@ -56,7 +63,10 @@ export const mintPostgres =
     }
   };
 
-export const clearPostgres = (password: AdminPassword, driver?: PostgresDriver): Clearing => ({
+export const clearPostgres = (
+  password: AdminPassword,
+  driver?: PostgresDriver,
+): Clearing & Inventory => ({
   async clear(grantId, target) {
     if (target.kind !== "postgres") throw new Error(`${target.kind} is not cleared but denied`);
     const { isGone, PostgresError, target: postgres } = await loaded(driver);
@@ -76,4 +86,55 @@ export const clearPostgres = (password: AdminPassword, driver?: PostgresDriver):
       throw error;
     }
   },
+  async strays(target) {
+    if (target.kind !== "postgres") return [];
+    const { place, secret } = target;
+    const { target: postgres } = await loaded(driver);
+    return postgres.strays({ place, adminPassword: await password(secret, place) });
+  },
 });
+
+type Found = Examined["findings"][number];
+
+/** Each database of a profile, as its admin sees it. All at once: each may take its time not to answer. */
+export const examinePostgres =
+  (password: AdminPassword) =>
+  ({ targets }: Profile): Promise<readonly Examined[]> =>
+    Promise.all(
+      Object.entries(targets).flatMap(([name, target]) =>
+        target.kind === "postgres" ? [examined(password, name, target)] : [],
+      ),
+    );
+
+async function examined(
+  password: AdminPassword,
+  name: string,
+  { place, secret }: PostgresTarget,
+): Promise<Examined> {
+  const of = { target: name, server: `${place.host}:${place.port}/${place.database}` };
+  let adminPassword: string;
+  try {
+    adminPassword = await password(secret, place);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    return { ...of, findings: [withoutSecret(error, secret)] };
+  }
+  const postgres = await network();
+  return { ...of, findings: [...(await postgres.examine({ place, adminPassword }))] };
+}
+
+function withoutSecret(error: Error, secret: AdminSecret): Found {
+  const says = `The admin's password: ${error.message.replace(/\.$/, "")}.`;
+  const found = { severity: "error" as const, says };
+  // It is there, and may not be read, or the place of secrets does not answer.
+  if (!(error instanceof GrantError)) return { ...found, id: "secret_unreadable" };
+  const missing = { ...found, id: "secret_missing" };
+  if (secret.kind === "iam") return missing;
+  return {
+    ...missing,
+    remedy:
+      secret.kind === "parameter"
+        ? `aws ssm put-parameter --type SecureString --name ${secret.name} --value '…'`
+        : `aws secretsmanager create-secret --name ${secret.name} --secret-string '…'`,
+  };
+}

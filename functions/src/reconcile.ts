@@ -1,7 +1,14 @@
 import { type Reconciling, reconcile as reconcileAll } from "@stint/broker/reconcile";
 import type { App } from "./app.ts";
 import { handlerOf } from "./door.ts";
-import { dirtyOf, reconciling, schedulesOf, timetableOf, unschedulingOf } from "./live.ts";
+import {
+  clearingOf,
+  dirtyOf,
+  reconciling,
+  schedulesOf,
+  timetableOf,
+  unschedulingOf,
+} from "./live.ts";
 
 /** Once a day: looks through everything for what has drifted apart. Safe to repeat, and to stop anywhere. */
 export const reconcile = (app: Pick<App, "log"> & { readonly deps: Reconciling }) => async () => {
@@ -14,6 +21,7 @@ export const handler = handlerOf(reconcile, (outside) => ({
   deps: {
     ...reconciling(outside),
     dirty: dirtyOf(outside),
+    clearing: clearingOf(outside),
     schedules: { ...schedulesOf(outside), ...unschedulingOf(outside), ...timetableOf(outside) },
   },
   log: outside.log,

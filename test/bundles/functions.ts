@@ -1,6 +1,10 @@
 /** The functions of a world as they are deployed: bundles under AWS's runtime client, calling local AWS over HTTP. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { writePrepared } from "@stint/core/config/prepared";
+import type { Config } from "@stint/core/profile";
 import { type Door, SETTINGS, SIZES } from "@stint/functions/deployment";
 import type { LocalIssuer } from "@stint/local/issuer";
 import type { StandardAws } from "@stint/local/local-aws";
@@ -51,6 +55,15 @@ async function serveIssuers(issuer: LocalIssuer): Promise<string> {
   return `http://127.0.0.1:${address.port}`;
 }
 
+/** The file that a deployment would have beside each bundle. */
+function written(config: Config): string {
+  const directory = mkdtempSync(join(tmpdir(), "stint-config-"));
+  running.add(async () => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, "stint.json");
+  writeFileSync(file, writePrepared(config));
+  return file;
+}
+
 export interface OnBundles {
   readonly elsewhere: NonNullable<LocalStintOptions["elsewhere"]>;
   /** A token's claims for the issuer that stands for a real one: in a bundle nothing stands for anything. */
@@ -61,7 +74,10 @@ export async function onBundles(
   directory: string,
   aws: StandardAws,
   issuer: LocalIssuer,
+  /** Instead of the one that was built with them. */
+  config?: Config,
 ): Promise<OnBundles> {
+  const configured = config === undefined ? {} : { STINT_CONFIG: written(config) };
   const served = await aws.listen(0);
   running.add(() => served.close());
   const issuers = await serveIssuers(issuer);
@@ -80,6 +96,7 @@ export async function onBundles(
       AWS_SESSION_TOKEN: current.sessionToken,
       AWS_ENDPOINT_URL: served.url,
       STINT_TEST_ISSUERS: issuers,
+      ...configured,
       ...Object.fromEntries(SETTINGS[door].map((name) => [name, reachable(settings[name])])),
     });
     const start = async () => {

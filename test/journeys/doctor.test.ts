@@ -43,6 +43,7 @@ describe("the doctor", () => {
           },
         },
       ],
+      databases: [],
     });
   });
 

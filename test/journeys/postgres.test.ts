@@ -1,39 +1,26 @@
 /** Grants of a Postgres database, against a real server: logins for as long as a lease, and nothing left behind. */
-import { PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
 import { parseConfig } from "@stint/core/config/load";
 import type { Config } from "@stint/core/profile";
 import { demoJobPayload } from "@stint/local/payloads";
 import { pipelineClaims } from "@stint/pipelines/registry";
 import type { Client } from "pg";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { missing, postgres, type TestServer, VERSIONS } from "../postgres/server.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { TestServer } from "../postgres/server.ts";
+import { ADMIN, newest, openShop, putSecret, SECRET, shopAt } from "../postgres/shop.ts";
 import { ROLE, storedOf, type Witness, watch, works } from "./witness.ts";
-import { type Answer, createWorld, grantIn, insideSuite, type World } from "./world.ts";
+import { type Answer, createWorld, grantIn, inside, type World } from "./world.ts";
 
 const MINUTE = 60_000;
-const ADMIN = "boss";
-const SECRET = "the-admins-own-secret";
+const version = newest();
 
-/** The newest that is here: the driver's own tests ask them all. */
-const version = VERSIONS.toReversed().find((one) => !missing(one));
-
-const configFor = (host: string, port: number, database: object): Config => {
+const configFor = (at: Pick<TestServer, "host" | "port">, database: object): Config => {
   const yaml = `version: 1
 audience: https://stint.local.test
 profiles:
   orders:
     duration: { default: 20m, max: 2h }
     targets:
-      db: ${JSON.stringify({
-        kind: "postgres",
-        host,
-        port,
-        database: "shop",
-        admin: { user: ADMIN, password: "/stint/postgres/shop" },
-        roles: ["app"],
-        tls: "off",
-        ...database,
-      })}
+      db: ${JSON.stringify(shopAt(at, database))}
   both:
     duration: { default: 20m, max: 2h }
     targets:
@@ -41,15 +28,7 @@ profiles:
         kind: aws
         role: ${ROLE}
         allow: [{ actions: ["s3:*"], resources: ["arn:aws:s3:::orders-it/\${namespace}/*"] }]
-      db: ${JSON.stringify({
-        kind: "postgres",
-        host,
-        port,
-        database: "shop",
-        admin: { user: ADMIN, password: "/stint/postgres/shop" },
-        roles: ["app"],
-        tls: "off",
-      })}
+      db: ${JSON.stringify(shopAt(at))}
 rules:
   - { id: a, profile: orders, to: { pipeline: github, repository_id: "186853002" } }
   - { id: b, profile: both, to: { pipeline: github, repository_id: "186853002" } }
@@ -59,53 +38,27 @@ rules:
   return parsed.config;
 };
 
-const suite = version === undefined ? insideSuite.skip : insideSuite;
-
-suite("a grant of a database", () => {
+describe.skipIf(version === undefined)("a grant of a database", () => {
   let server: TestServer;
   let world: World;
   let witness: Witness;
   let jobs = 0;
 
   beforeAll(async () => {
-    if (version === undefined) return;
-    server = await postgres({ version });
-    await server.as(
-      {},
-      `CREATE ROLE ${ADMIN} LOGIN CREATEROLE CREATEDB PASSWORD '${SECRET}'`,
-      "CREATE ROLE app NOLOGIN",
-      version >= 16
-        ? `GRANT app TO ${ADMIN} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE`
-        : "SELECT 1",
-      "CREATE DATABASE shop",
-      `GRANT CREATE, CONNECT ON DATABASE shop TO ${ADMIN}`,
-      "GRANT CONNECT, TEMPORARY ON DATABASE shop TO app",
-    );
-    await server.as(
-      { database: "shop" },
-      "CREATE TABLE orders (id int)",
-      "GRANT SELECT, INSERT ON orders TO app",
-      "GRANT CREATE ON SCHEMA public TO app",
-    );
+    if (version !== undefined) server = await openShop(version);
   }, 60_000);
   afterAll(() => server?.[Symbol.asyncDispose]());
   beforeEach(() => open());
 
-  const open = async (database: object = {}, at = { host: "127.0.0.1", port: server.port }) => {
+  const open = async (database: object = {}, at: Pick<TestServer, "host" | "port"> = server) => {
     world = await createWorld({
-      config: configFor(at.host, at.port, database),
+      config: configFor(at, database),
       maxAttempts: 1,
       // A server's clock goes on by itself: leases must not be over by it before they are by ours.
       start: Date.now(),
     });
     witness = await watch(world);
-    await new SSMClient(world.administrator).send(
-      new PutParameterCommand({
-        Name: "/stint/postgres/shop",
-        Value: SECRET,
-        Type: "SecureString",
-      }),
-    );
+    await putSecret(world.administrator);
   };
 
   const ask = async (profile = "orders", body = {}): Promise<Answer> => {
@@ -224,8 +177,9 @@ suite("a grant of a database", () => {
   });
 
   test("of two targets is minted whole or not at all", async () => {
-    world.aws.faults.add({ service: "sts", operation: "AssumeRole", kind: "refuse", times: 1 });
+    world.aws.faults.add({ service: "sts", operation: "AssumeRole", kind: "refuse" });
     const failed = await ask("both");
+    world.aws.faults.clear();
     expect(failed.status).toBeGreaterThanOrEqual(500);
     expect(failed.body.credentials).toBeUndefined();
     await world.advance(3 * MINUTE);
@@ -234,7 +188,7 @@ suite("a grant of a database", () => {
     expect(Object.keys(answer.body.credentials)).toEqual(["aws", "db"]);
     expect(grantIn(answer).revocability).toEqual({ aws: "next-request", db: "immediate" });
     await release(answer);
-    await world.advance(10_000);
+    await world.advance(2 * MINUTE);
     const ended = await read(answer);
     expect(ended).toMatchObject({
       state: "ended",
@@ -259,7 +213,6 @@ suite("a grant of a database", () => {
       expect(stuck).toMatchObject({ state: "ending", stuck: true });
       expect(stuck.deadBy).toBeUndefined();
       expect(stuck.error).toMatch(/Postgres at 127.0.0.1/);
-      expect(world.logged.some(({ message }) => message === "stuck")).toBe(true);
     } finally {
       await server.start();
     }
@@ -286,6 +239,21 @@ suite("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
+  test("can be tried beforehand by the deployment's doctor, which answers no secret", async () => {
+    const server = expect.stringMatching(/^127\.0\.0\.1:\d+\//);
+    const well = await world.stint.invoke("doctor", { profile: "orders" });
+    expect(well).toMatchObject({ targets: [], databases: [{ target: "db", server }] });
+    expect(JSON.stringify(well)).not.toContain('"error"');
+    await open({ database: "gone" });
+    const ill = await world.stint.invoke("doctor", { profile: "orders" });
+    expect(ill).toMatchObject({
+      databases: [{ target: "db", findings: [{ id: "database_gone", severity: "error" }] }],
+    });
+    expect(JSON.stringify([well, ill, world.logged])).not.toContain(SECRET);
+    expect(await roles()).toEqual([]);
+    expect(await world.items()).toEqual([]);
+  });
+
   test("whose server is away when it is asked for is answered clearly, and leaves nothing", async () => {
     await open({}, { host: "127.0.0.1", port: 1 });
     const answer = await ask();
@@ -301,14 +269,7 @@ suite("a grant of a database", () => {
     ["a database that does not exist", { database: "gone" }, SECRET, /gone/],
   ])("with %s is refused, says what is wrong, and leaves nothing", async (_, at, secret, says) => {
     await open(at);
-    await new SSMClient(world.administrator).send(
-      new PutParameterCommand({
-        Name: "/stint/postgres/shop",
-        Value: secret,
-        Type: "SecureString",
-        Overwrite: true,
-      }),
-    );
+    await putSecret(world.administrator, secret);
     const answer = await ask();
     expect(answer).toMatchObject({ status: 502, body: { code: "target_refused" } });
     expect(`${answer.body.detail} ${answer.body.hint}`).toMatch(says);
@@ -350,7 +311,7 @@ suite("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
-  test("whose server says once that its database is gone is not taken at its word", async () => {
+  inside("whose server says once that its database is gone is not taken at its word", async () => {
     const answer = await ask();
     const { deps } = world.stint.app("clear");
     const { clearing } = deps;
@@ -369,13 +330,14 @@ suite("a grant of a database", () => {
     expect(await roles()).toEqual([]);
   });
 
-  test("whose server goes on saying that it is gone ends, and the record says so", async () => {
+  inside("whose server goes on saying that it is gone ends, and the record says so", async () => {
     const answer = await ask();
     const { deps } = world.stint.app("clear");
     Object.assign(deps, { clearing: { clear: async () => "gone" } });
     await release(answer);
     await world.advance(14 * MINUTE);
     expect(await read(answer)).toMatchObject({ state: "ending", stuck: true });
+    expect(world.logged.some(({ message }) => message === "stuck")).toBe(true);
     await world.advance(6 * MINUTE);
     expect(await read(answer)).toMatchObject({ state: "ended", why: "released" });
     expect(witness.records.find(({ fact }) => fact === "grant.ended")).toMatchObject({

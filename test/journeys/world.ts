@@ -125,7 +125,8 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   });
   const logged: World["logged"] = [];
   const bundles = options.bundles ?? BUNDLES;
-  const bundled = bundles === undefined ? undefined : await onBundles(bundles, aws, issuer);
+  const bundled =
+    bundles === undefined ? undefined : await onBundles(bundles, aws, issuer, options.config);
   const stint = await deployStint({
     aws,
     config,

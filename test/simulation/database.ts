@@ -72,6 +72,10 @@ export function createDatabase(
           hash: sha256(password),
         };
       }),
+    strays: () =>
+      asked("Strays", () => [
+        ...new Set([...roles.keys()].flatMap((name) => name.split("_")[1] ?? [])),
+      ]),
     dismantle: ({ grantId }) =>
       asked("Dismantle", () => {
         for (const role of ofGrant(grantId)) roles.delete(role);

@@ -23,15 +23,35 @@ export const rehearsed = z.object({
   anonymous: outcome,
 });
 
+/** A target on a server, as its admin sees it. */
+const examined = z.object({
+  target: z.string(),
+  /** `host:port/database`. */
+  server: z.string(),
+  findings: z.array(
+    z.object({
+      id: z.string(),
+      /** `error`: a grant could not be made, or not be ended. `warning`: it can, with a consequence. */
+      severity: z.enum(["error", "warning"]),
+      says: z.string(),
+      /** SQL, or a command line. */
+      remedy: z.optional(z.string()),
+    }),
+  ),
+});
+
 /** What the function answers: no targets where its configuration has no such profile. */
 export const rehearsal = z.object({
   /** Of the configuration that was deployed. */
   policyVersion: z.string(),
+  /** Roles of AWS. */
   targets: z.optional(z.array(rehearsed)),
+  databases: z.optional(z.array(examined)),
 });
 
 export type Outcome = z.output<typeof outcome>;
 export type Rehearsed = z.output<typeof rehearsed>;
+export type Examined = z.output<typeof examined>;
 export type Rehearsal = z.output<typeof rehearsal>;
 
 /** Tries each AWS target of a profile, the two calls of a target at once and one target after the other. */

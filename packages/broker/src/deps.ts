@@ -21,6 +21,7 @@ import type {
   DirtyRoles,
   Grants,
   HardOrders,
+  Inventory,
   Lists,
   LiveGrants,
   Notes,
@@ -48,7 +49,7 @@ export interface Deps {
   readonly proofs: ProofRequests;
   readonly prober: Prober;
   readonly clears: ClearRequests;
-  readonly clearing: Clearing;
+  readonly clearing: Clearing & Inventory;
   readonly ambient: Ambient;
 }
 
@@ -156,7 +157,7 @@ export const roleRecord = (
 /** The record of something of a grant that had drifted. The grant itself may be long forgotten. */
 export const driftRecord = (
   deps: Around,
-  fact: "drift.schedule_removed" | "drift.life_removed",
+  fact: "drift.schedule_removed" | "drift.life_removed" | "drift.login_removed",
   of: { readonly id: string; readonly grant: Grant | undefined; readonly role?: string },
   now: number,
 ): AuditRecord => ({

@@ -309,6 +309,15 @@ export interface Clearing {
   clear(grantId: string, target: GrantTarget): Promise<"cleared" | "gone">;
 }
 
+/** What targets have of grants, whatever the table knows of these. */
+export interface Inventory {
+  /**
+   * Ids of grants of which the target's server has something that Stint made. Whoever asks must look the grants up after
+   * the answer, not before: one that was opened in between would look like nobody's.
+   */
+  strays(target: GrantTarget): Promise<readonly string[]>;
+}
+
 /** Says that a grant that has ended has something to be cleared. */
 export interface ClearRequests {
   ask(grantId: string): Promise<void>;

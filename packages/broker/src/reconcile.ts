@@ -3,7 +3,7 @@
  * what is to be done about a thing is decided by a consistent read of its grant, never by the list that it was found in.
  */
 import type { AuditRecord } from "@stint/core/audit";
-import { type Grant, isRunning } from "@stint/core/grant";
+import { type Grant, type GrantTarget, isRunning } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
 import { changeRecord, type Deps, driftRecord, type Keeping, RECONCILER } from "./deps.ts";
 import { inTurns } from "./ending.ts";
@@ -22,7 +22,7 @@ import type {
 export type Reconciling = Keeping<
   Pick<Grants, "find"> & Notes & Due & LiveGrants & KnownRoles & Lives
 > &
-  Pick<Deps, "dirty"> & { readonly schedules: Schedules & Unscheduling & Timetable };
+  Pick<Deps, "dirty" | "clearing"> & { readonly schedules: Schedules & Unscheduling & Timetable };
 
 /** What one walk came to. */
 export interface Walk {
@@ -37,6 +37,8 @@ interface Walking {
   readonly walk: Walk;
   /** Looks at each, several at a time. One that fails keeps nobody else from being looked at. */
   each<T>(all: AsyncIterable<T>, look: (one: T) => Promise<void>): Promise<void>;
+  /** Counts a failure, and goes on. */
+  fail(error: unknown): void;
 }
 
 type Drift = (deps: Reconciling, walking: Walking) => Promise<void>;
@@ -47,6 +49,7 @@ const DRIFTS: Readonly<Record<string, Drift>> = {
   missingSchedules,
   strayedLives,
   exceedingLists,
+  strayedLogins,
 };
 
 const PAGE = 256;
@@ -75,7 +78,7 @@ export async function reconcile(deps: Reconciling): Promise<{
         walk.looked += 1;
         await look(one).catch(fail);
       }).catch(fail);
-    await drift(deps, { walk, each }).catch(fail);
+    await drift(deps, { walk, each, fail }).catch(fail);
     return walk;
   };
   const walks = await Promise.all(
@@ -195,6 +198,73 @@ async function* rolesOf({ config, store }: Reconciling): AsyncGenerator<string> 
   }
 }
 
+type Postgres = GrantTarget & { readonly kind: "postgres" };
+
+/** Logins of databases whose grant is over, or was never known: each could be used until somebody finds it. */
+async function strayedLogins(deps: Reconciling, { walk, each, fail }: Walking): Promise<void> {
+  await each(serversOf(deps, fail), async (places) => {
+    for (const place of places)
+      try {
+        for (const id of await deps.clearing.strays(place))
+          await endStray(deps, walk, place, id).catch(fail);
+      } catch (error) {
+        fail(error);
+      }
+  });
+}
+
+async function endStray(
+  deps: Reconciling,
+  walk: Walk,
+  target: Postgres,
+  id: string,
+): Promise<void> {
+  // Read after the server was asked, and a grant's record is there before its first login.
+  const grant = (await deps.store.find(id))?.grant;
+  if (grant !== undefined && grant.state !== "ended" && grant.state !== "refused") return;
+  const record = driftRecord(deps, "drift.login_removed", { id, grant }, deps.ambient.now());
+  const { host, port, database } = target.place;
+  await correct(
+    deps,
+    walk,
+    record,
+    async () => {
+      await deps.clearing.clear(id, target);
+    },
+    { server: `${host}:${port}/${database}` },
+  );
+}
+
+/**
+ * The places of each server, one after the other: what the first has ended the next does not find. Those of the
+ * configuration and those that live grants were made at, since a grant outlives the configuration that it came from.
+ */
+async function* serversOf(
+  { config, store }: Reconciling,
+  fail: Walking["fail"],
+): AsyncGenerator<readonly Postgres[]> {
+  const servers = new Map<string, Map<string, Postgres>>();
+  const add = (target: Omit<Postgres, "revocability"> | { readonly kind: "aws" }) => {
+    if (target.kind !== "postgres") return;
+    const { place, secret } = target;
+    const server = JSON.stringify([place.host, place.port, place.user]);
+    const places = servers.get(server) ?? new Map<string, Postgres>();
+    servers.set(server, places);
+    // What differs in nothing that ending takes is one place.
+    const key = JSON.stringify([place.database, place.tls, place.leavings, secret]);
+    if (!places.has(key))
+      places.set(key, { kind: "postgres", place, secret, revocability: "immediate" });
+  };
+  for (const { targets } of Object.values(config.profiles)) Object.values(targets).forEach(add);
+  const addLive = async (id: string) =>
+    Object.values((await store.find(id))?.grant.targets ?? {}).forEach(add);
+  await inPages(store.due(Number.MAX_SAFE_INTEGER), (id) => addLive(id).catch(fail)).catch(fail);
+  // Whose login it was nobody knows, so nothing is dropped where one place would have given it away.
+  const keeps = ({ place }: Postgres) => Number(place.leavings.kind === "reassign");
+  for (const places of servers.values())
+    yield [...places.values()].toSorted((a, b) => keeps(b) - keeps(a));
+}
+
 /**
  * Told before it is done: who stops in between leaves a record of what the next walk does and tells again, never a
  * thing that was done and not told.
@@ -204,9 +274,10 @@ async function correct(
   walk: Walk,
   record: AuditRecord,
   deed: () => Promise<void>,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   await deps.store.note(record);
-  deps.ambient.alarm("drift", { fact: record.fact, grant: record.grant });
+  deps.ambient.alarm("drift", { fact: record.fact, grant: record.grant, ...more });
   await deed();
   walk.corrected += 1;
 }

@@ -29,12 +29,33 @@ const WITHHELD: ReadonlySet<string> = new Set([
   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ]);
 
+/**
+ * What leads a client of Postgres elsewhere than to PGHOST as PGUSER: libpq takes an address and a service's settings
+ * before these. Withheld with a login of our own alone, since without one they are of a server of the test's.
+ */
+const WITHHELD_WITH_LOGIN: ReadonlySet<string> = new Set([
+  "PGHOST",
+  "PGHOSTADDR",
+  "PGPORT",
+  "PGDATABASE",
+  "PGUSER",
+  "PGPASSWORD",
+  "PGPASSFILE",
+  "PGSERVICE",
+  "PGSERVICEFILE",
+  "PGSSLCERT",
+  "PGSSLKEY",
+  "STINT_PG_CA",
+]);
+
 export function childEnvironment(
   own: Io["env"],
   granted: Readonly<Record<string, string>>,
 ): NodeJS.ProcessEnv {
   // Windows takes names in any case.
-  const kept = Object.entries(own).filter(([name]) => !WITHHELD.has(name.toUpperCase()));
+  const withheld = (name: string) =>
+    WITHHELD.has(name) || (Object.hasOwn(granted, "PGHOST") && WITHHELD_WITH_LOGIN.has(name));
+  const kept = Object.entries(own).filter(([name]) => !withheld(name.toUpperCase()));
   return { ...Object.fromEntries(kept), ...granted };
 }
 

@@ -34,7 +34,7 @@ const postgresVariables = (credentials: PostgresCredentials): Values => ({
 
 /**
  * The variables that a grant's holder needs: of each kind the first target's under the names that every client reads, the
- * others' as `STINT_<TARGET>_AWS_ACCESS_KEY_ID`, `STINT_<TARGET>_PGHOST` and so on.
+ * others' as `STINT_<TARGET>_AWS_ACCESS_KEY_ID`, `STINT_<TARGET>_PGHOST`, `STINT_<TARGET>_PG_CA` and so on.
  */
 export const variables = (grant: GrantView, credentials: Credentials): Record<string, string> => {
   const all = Object.entries(credentials);
@@ -83,7 +83,7 @@ function named(
   for (const [index, [target, values]] of byTarget.entries()) {
     const prefix = index === 0 ? "" : `STINT_${asVariable(target)}_`;
     for (const [suffix, value] of Object.entries(values)) {
-      const name = `${prefix}${suffix}`;
+      const name = prefix === "" ? suffix : `${prefix}${suffix.replace(/^STINT_/, "")}`;
       // Silently giving one target's credentials to the other would be a puzzle for hours.
       if (Object.hasOwn(result, name))
         throw new Failure({

@@ -30,7 +30,7 @@ describe("the command", () => {
     const { code, err } = await doctor("--broker", BROKER);
     expect(code).toBe(0);
     expect(err).toMatch(/not checked: the revoker: .*--revoker/);
-    expect(err).toMatch(/not checked: the sessions: .*--function/);
+    expect(err).toMatch(/not checked: the sessions and databases: .*--function/);
   });
 
   test("looks at one profile where one is named, and leaves roles of other accounts to their account", async () => {

@@ -54,6 +54,7 @@ const OUTCOME_OF: Record<Fact, Outcome> = {
   "drift.schedule_moved": "change",
   "drift.life_removed": "change",
   "drift.ids_removed": "change",
+  "drift.login_removed": "change",
 };
 
 /** An error code or an explanation is there only where a caller was turned away. */

@@ -31,6 +31,7 @@ export const FACTS = [
   "drift.schedule_moved",
   "drift.life_removed",
   "drift.ids_removed",
+  "drift.login_removed",
 ] as const;
 
 /** Past tense: what happened. `grant.refused` is a request turned away. */

@@ -24,13 +24,16 @@ export const registerDoctor: Register = (program, context) => {
     program
       .command("doctor")
       .description(
-        "check the roles that a configuration names, and say what to change. Exit code 1 with findings, 2 where it could not look",
+        "check the roles and databases that a configuration names, and say what to change. Exit code 1 with findings, 2 where it could not look",
       )
       .option("--config <file>", "the configuration (STINT_CONFIG, or stint.yaml)")
       .option("--profile <profile>", "this one alone")
       .option("--broker <arn>", "the deployment's broker, as `sst deploy` prints it")
       .option("--revoker <arn>", "the deployment's revoker; without it nobody's writing is checked")
-      .option("--function <name>", "the deployment's doctor; without it no session is tried"),
+      .option(
+        "--function <name>",
+        "the deployment's doctor; without it no session and no database is tried",
+      ),
     "table or json",
   );
   command
@@ -101,7 +104,8 @@ async function doctor(io: Io, say: Progress, options: DoctorOptions): Promise<nu
   return ok ? CODES.well : CODES.findings;
 }
 
-function print(io: Io, say: Progress, { findings, roles, sessions, skipped }: Examined): void {
+function print(io: Io, say: Progress, examined: Examined): void {
+  const { findings, warnings, roles, sessions, databases, skipped } = examined;
   const line = (text: string) =>
     void io.stdout.write(`${clean(text.replaceAll(/[\r\n]+/g, " "))}\n`);
   for (const { subject, message, fix } of findings) line(`${subject}: ${message}. To do: ${fix}`);
@@ -109,8 +113,19 @@ function print(io: Io, say: Progress, { findings, roles, sessions, skipped }: Ex
     say.info(
       `${profile}.${target}: a session takes ${packedPercent ?? "an untold number of"} % of what STS has for its policy and tags`,
     );
+  for (const { subject, message, fix } of warnings)
+    say.warn(`${subject}: ${message}. To do: ${fix}`);
   for (const what of skipped) say.warn(`not checked: ${what}`);
-  const looked = `roles read: ${roles.length}, sessions opened: ${sessions.length}`;
+  const counted = {
+    "roles read": roles,
+    "sessions opened": sessions,
+    "databases examined": databases,
+  };
+  const looked = Object.entries(counted)
+    // Of what a configuration has none of, there is nothing to say.
+    .filter(([what, { length }]) => length > 0 || what !== "databases examined")
+    .map(([what, { length }]) => `${what}: ${length}`)
+    .join(", ");
   const found = findings.length === 0 ? "nothing wrong" : `to do: ${findings.length}`;
   line(`${looked}, ${found}`);
 }

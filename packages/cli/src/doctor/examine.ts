@@ -3,6 +3,7 @@ import type { LambdaClient } from "@aws-sdk/client-lambda";
 import { BOUNDARY_NAME } from "@stint/aws/target-role";
 import { type Config, rolesOf } from "@stint/core/profile";
 import type { Account } from "./account.ts";
+import { judgeDatabase } from "./databases.ts";
 import type { Finding } from "./finding.ts";
 import { boundaryIn, examineBoundary, examineRevoker, mayRevoke, revokerIn } from "./revoker.ts";
 import { accountIn, examineRole } from "./role.ts";
@@ -33,6 +34,14 @@ export interface Examined {
     /** Of what STS has for policy and tags. */
     readonly packedPercent?: number;
   }>;
+  readonly databases: ReadonlyArray<{
+    readonly profile: string;
+    readonly target: string;
+    /** `host:port/database`. */
+    readonly server: string;
+  }>;
+  /** What works, with a consequence that somebody should know. */
+  readonly warnings: readonly Finding[];
   /** What was not looked at, and how to. */
   readonly skipped: readonly string[];
 }
@@ -54,18 +63,22 @@ export async function examine(question: Question): Promise<Examined> {
     skipped.push("the revoker: name its role with --revoker, as the deployment prints it");
 
   const sessions: Array<Examined["sessions"][number]> = [];
+  const databases: Array<Examined["databases"][number]> = [];
+  const warnings: Finding[] = [];
   if (doctor === undefined)
     skipped.push(
-      "the sessions: name the deployment's doctor with --function, with credentials of its account",
+      "the sessions and databases: name the deployment's doctor with --function, with credentials of its account",
     );
   else
     for (const { name } of profiles) {
-      const { policyVersion, targets } = await rehearse(doctor.lambda, doctor.name, name);
+      const answer = await rehearse(doctor.lambda, doctor.name, name);
+      const { policyVersion, targets } = answer;
       if (policyVersion !== config.hash)
         skipped.push(
           `${name} as it is here: ${doctor.name} was deployed with another configuration`,
         );
-      if (targets === undefined) skipped.push(`the sessions of ${name}: it is not deployed`);
+      if (targets === undefined)
+        skipped.push(`the sessions and databases of ${name}: it is not deployed`);
       for (const tried of targets ?? []) {
         findings.push(...judgeSession(name, tried, question.broker));
         const { role, target, session } = tried;
@@ -78,8 +91,14 @@ export async function examine(question: Question): Promise<Examined> {
           ...(packedPercent === undefined ? {} : { packedPercent }),
         });
       }
+      for (const examined of answer.databases ?? []) {
+        const judged = judgeDatabase(name, examined);
+        findings.push(...judged.errors);
+        warnings.push(...judged.warnings);
+        databases.push({ profile: name, target: examined.target, server: examined.server });
+      }
     }
-  return { findings, roles, sessions, skipped: [...new Set(skipped)] };
+  return { findings, warnings, roles, sessions, databases, skipped: [...new Set(skipped)] };
 }
 
 async function examineAccount(question: Question, roles: readonly string[]): Promise<Finding[]> {

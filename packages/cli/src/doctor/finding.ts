@@ -2,10 +2,10 @@
 export interface Finding {
   /** What it is about and what is wrong there, for scripts: `trust.others`. */
   readonly code: string;
-  /** ARN of the role, or of the policy. */
+  /** ARN of the role, or of the policy; a database as `host:port/database`. */
   readonly subject: string;
   readonly message: string;
-  /** A command line, or where there is none for it, what to do. */
+  /** A command line or SQL, or where there is none for it, what to do. */
   readonly fix: string;
 }
 
