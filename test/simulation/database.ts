@@ -29,6 +29,7 @@ export function createDatabase(
   faults: FaultPlan,
   random: () => number,
   seen: Seen,
+  slowestMs: number,
 ): Database {
   const roles = new Map<string, Role>();
   const asked = async <T>(operation: string, run: () => T): Promise<T> => {
@@ -38,6 +39,8 @@ export function createDatabase(
       await clock.sleep(LONGEST_MS);
       throw lost();
     }
+    // Statements take their time, and what races with them is what this is about.
+    if (slowestMs > 0) await clock.sleep(Math.floor(random() * slowestMs));
     let done: { readonly value: T } | undefined;
     const once = () => {
       done = { value: run() };

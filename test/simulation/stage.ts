@@ -14,6 +14,8 @@ import { clientsOf, type Here, ISSUER, type Shared, share, within } from "./shar
 import { type Job, MINUTE, START, type Story, type Wanted } from "./story.ts";
 import { watch } from "./watch.ts";
 
+const SLOWEST_STATEMENTS_MS = 4_000;
+
 interface Answer {
   /** 0 where the function died or ran out of time. */
   readonly status: number;
@@ -95,7 +97,13 @@ export async function inWorld<T>(
   };
   return within(run, async () => {
     const random = seededRandom(seed ^ 0x2545f491);
-    const database = createDatabase(clock, plan.faults, random, seen);
+    const database = createDatabase(
+      clock,
+      plan.faults,
+      random,
+      seen,
+      surroundings.latencyMs === 0 ? 0 : SLOWEST_STATEMENTS_MS,
+    );
     const { invoke } = await deployed(aws, shared, seen, database);
     aws.services.dynamodb.setReadLag(surroundings.readLagMs);
     aws.services.dynamodb.setStreamLag(surroundings.streamLagMs);
@@ -114,7 +122,8 @@ export async function inWorld<T>(
       now: clock.now,
       calm: () => plan.calm(aws),
       reconcile: async () => {
-        await invoke("reconcile", {});
+        // As a task of the clock's, which waits for it: it waits on the clock itself.
+        aws.clock.schedule(clock.now(), async () => void (await invoke("reconcile", {})));
         await aws.advance(2 * MINUTE);
       },
     });

@@ -7,6 +7,8 @@ import type { Invariant } from "./invariant.ts";
 const LIVE_MS = 3 * MINUTE;
 /** From `ending` to `ended`: a message that failed is invisible for two minutes, and the sweeper marks again each minute. */
 const ENDING_MS = 7 * MINUTE;
+/** And where it was stuck: the sweeper comes by every three minutes, and a message waits a minute at most. */
+const STUCK_MS = 12 * MINUTE;
 /** From a tombstone until none of its job's grants is live: the stream's reader tries again within a minute. */
 const JOB_MS = 3 * MINUTE;
 
@@ -34,6 +36,8 @@ export const terminal: Invariant = {
         for (const grant of seen.grants.values()) {
           if (grant.state === "ending" && grant.stuck !== true && late(grant.endedAt, ENDING_MS))
             once(grant.id, `has been ending since ${grant.endedAt - START}, and nobody says stuck`);
+          if (grant.state === "ending" && late(grant.endedAt, STUCK_MS))
+            once(grant.id, `is stuck since ${grant.endedAt - START}, and nothing is in the way`);
           if (!isLive(grant)) continue;
           const end = grant.state === "opening" ? grant.openBy : endsOf(grant);
           if (late(end, LIVE_MS)) once(grant.id, `is ${grant.state} long after its end`);
