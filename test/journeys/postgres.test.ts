@@ -364,7 +364,5 @@ describe.skipIf(version === undefined)("a grant of a database", () => {
   });
 });
 
-test.skipIf(version !== undefined)(
-  "no Postgres server is installed here: grants of databases are not tried",
-  () => {},
-);
+// Said, and counted, where there is none.
+if (version === undefined) test.skip("no Postgres server is installed here");
