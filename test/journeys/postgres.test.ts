@@ -363,8 +363,3 @@ describe.skipIf(version === undefined)("a grant of a database", () => {
     expect(JSON.stringify(grant)).toContain("/stint/postgres/shop");
   });
 });
-
-test.skipIf(version !== undefined)(
-  "no Postgres server is installed here: grants of databases are not tried",
-  () => {},
-);
