@@ -219,6 +219,20 @@ test("traces are taken where that is said, at the price of the two permissions t
     );
 }, 60_000);
 
+test("whatever talks to databases joins their network where one is named, and nothing else does", async () => {
+  const joined = await declared(STAGE, {
+    STINT_VPC_SUBNETS: "subnet-a, subnet-b",
+    STINT_VPC_SECURITY_GROUPS: "sg-a",
+  });
+  const inside = (of: Declared) =>
+    DOORS.filter(
+      (door) =>
+        of.one("function:Function", `${logical(door)}Function`).inputs.vpcConfig !== undefined,
+    );
+  expect(sorted(inside(joined))).toEqual(["api", "clear", "doctor", "reconcile"]);
+  expect(inside(all)).toEqual([]);
+}, 60_000);
+
 test("a switch that is misspelt stops the deployment, and does not pass for unset", async () => {
   for (const wrong of [{ STINT_TRACES: "true" }, { STINT_TARGET_ROLES: "None" }])
     await expect(declared("ada", wrong)).rejects.toThrow(/STINT_\w+ is \w+ or not set, and not /);
