@@ -295,6 +295,8 @@ export async function settle(`,
   },
   {
     name: "a change that could not be acted on comes again",
+    unseen:
+      "sweeper and schedules take over, and only a fault of the reader itself at the right moment shows it",
     edits: [
       {
         file: "functions/src/relay.ts",
