@@ -35,6 +35,18 @@ const WITHOUT_NATIVE_PG: Plugin = {
   },
 };
 
+const DRIVER = "./postgres.cjs";
+
+/** What only grants of databases need lies beside a function and is not even read by its start. */
+const DRIVER_BESIDE: Plugin = {
+  name: "driver-beside",
+  setup({ onResolve }) {
+    onResolve({ filter: /^@stint\/targets\/postgres$/ }, ({ kind }) =>
+      kind === "dynamic-import" ? { path: DRIVER, external: true } : undefined,
+    );
+  },
+};
+
 /** How every function is built. CommonJS: Node loads it in three quarters of the time (docs/decisions/0013-functions-as-commonjs.md). */
 export const bundleOptions = (
   outfile: string,
@@ -48,7 +60,7 @@ export const bundleOptions = (
   format: "cjs",
   mainFields: ["module", "main"],
   external: NEVER_ASKED,
-  plugins: [WITHOUT_NATIVE_PG],
+  plugins: [WITHOUT_NATIVE_PG, DRIVER_BESIDE],
   metafile: true,
   logLevel: "error",
 });
@@ -67,6 +79,12 @@ export const partsOf = ({ outputs }: Metafile): string[] =>
 
 /** Files that a bundle loads from beside itself. */
 export async function copyCompanions(metafile: Metafile, directory: string): Promise<void> {
+  const imports = Object.values(metafile.outputs).flatMap((output) => output.imports);
+  if (imports.some(({ path }) => path === DRIVER))
+    await build({
+      ...bundleOptions(join(directory, DRIVER)),
+      entryPoints: ["packages/targets/src/postgres.ts"],
+    });
   if (!partsOf(metafile).some((file) => file.includes("cedar-wasm"))) return;
   const cedar = createRequire(join(ROOT, "packages/core/package.json")).resolve(
     "@cedar-policy/cedar-wasm/nodejs",
