@@ -4,12 +4,13 @@
  * what parses is of the type.
  */
 
-import type { AwsCredentials, PostgresCredentials } from "@stint/broker/ports";
+import type { AwsCredentials } from "@stint/broker/ports";
 import type { CredentialsView, GrantView, RevocationView } from "@stint/broker/view";
 import type { Explanation } from "@stint/core/decision";
 import type { Code } from "@stint/core/error";
 import { type EndReason, type RefusalReason, STATES } from "@stint/core/grant";
 import { GRANT_ID } from "@stint/core/id";
+import type { PostgresCredentials } from "@stint/core/postgres";
 import type { JobKey } from "@stint/core/principal";
 import type { Revocability } from "@stint/core/profile";
 import * as z from "zod";

@@ -7,6 +7,7 @@ import type { AuditRecord } from "@stint/core/audit";
 import type { Listed, Watermark } from "@stint/core/deny-list";
 import { GrantError } from "@stint/core/error";
 import type { Grant, GrantTarget, Lease } from "@stint/core/grant";
+import type { PostgresCredentials } from "@stint/core/postgres";
 import type { JobKey, TokenProof } from "@stint/core/principal";
 import type { TargetConfig } from "@stint/core/profile";
 import type { Alarm, Metric } from "./alarms.ts";
@@ -209,21 +210,6 @@ export interface AwsCredentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken: string;
-  /** The lease's end, epoch ms. */
-  readonly expiration: number;
-}
-
-/** What a caller gets of a Postgres target, once. */
-export interface PostgresCredentials {
-  readonly host: string;
-  readonly port: number;
-  readonly database: string;
-  readonly user: string;
-  readonly password: string;
-  /** The grant's own schema. */
-  readonly schema?: string;
-  /** PEM of the authority of the server's certificate. */
-  readonly ca?: string;
   /** The lease's end, epoch ms. */
   readonly expiration: number;
 }

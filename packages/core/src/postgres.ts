@@ -49,3 +49,18 @@ export type AdminSecret =
   | { readonly kind: "parameter"; readonly name: string }
   | { readonly kind: "secret"; readonly name: string }
   | { readonly kind: "iam" };
+
+/** What a caller gets of a Postgres target, once. */
+export interface PostgresCredentials {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** The grant's own schema. */
+  readonly schema?: string;
+  /** PEM of the authority of the server's certificate. */
+  readonly ca?: string;
+  /** The lease's end, epoch ms. */
+  readonly expiration: number;
+}

@@ -16,12 +16,13 @@ import {
 import { examine, type Finding } from "./postgres/examine.ts";
 import { type MintedRole, type MintRequest, mint } from "./postgres/mint.ts";
 
+export type { PostgresCredentials } from "@stint/core/postgres";
 export type { Access } from "./postgres/admin.ts";
 export { type Connect, type Login, network, type Session } from "./postgres/connection.ts";
 export { type DismantleRequest, isGone, type Remains } from "./postgres/dismantle.ts";
 export { PostgresError, type PostgresFault } from "./postgres/error.ts";
 export type { Finding, FindingId } from "./postgres/examine.ts";
-export type { MintedRole, MintRequest, PostgresCredentials } from "./postgres/mint.ts";
+export type { MintedRole, MintRequest } from "./postgres/mint.ts";
 export type { Leavings, Own, PostgresPlace, Tls } from "./postgres/place.ts";
 
 export interface PostgresDeps {

@@ -1,4 +1,5 @@
 import { sha256 } from "@stint/core/id";
+import type { PostgresCredentials } from "@stint/core/postgres";
 import {
   type Access,
   type Admin,
@@ -20,20 +21,6 @@ export interface MintRequest extends Access {
   readonly suffix: string;
   /** The lease's end, epoch ms. */
   readonly until: number;
-}
-
-export interface PostgresCredentials {
-  readonly host: string;
-  readonly port: number;
-  readonly database: string;
-  readonly user: string;
-  readonly password: string;
-  /** The grant's own schema, first and alone in the lease's `search_path`. */
-  readonly schema?: string;
-  /** PEM of the authority of the server's certificate, where the place names one. */
-  readonly ca?: string;
-  /** The lease's end, epoch ms. */
-  readonly expiration: number;
 }
 
 export interface MintedRole {
